@@ -1,0 +1,162 @@
+"""The boundary of a structure as triangles, and the numbers that say whether it can be trusted.
+
+Vertices are LPS mm; faces look outward (counter-clockwise from outside), so the signed volume is positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from meshing.errors import SurfaceError
+
+Vertices = npt.NDArray[np.float32]
+Faces = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Distance to the full-resolution surface before smoothing and decimation, both ways, in mm."""
+
+    mean_mm: float
+    max_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles of one structure.
+
+    Parameters
+    ----------
+    vertices
+        (V, 3) float32, LPS mm; read-only.
+    faces
+        (F, 3) int32; read-only.
+    key
+        Key of the segment that it bounds.
+    made_from
+        Name of the segmentation in the case.
+    deviation
+        From the full-resolution surface; None where it was not measured.
+    raw_volume_ml
+        Signed volume of that full-resolution surface.
+    """
+
+    vertices: Vertices
+    faces: Faces
+    key: str
+    made_from: str = "main"
+    deviation: Deviation | None = None
+    raw_volume_ml: float | None = None
+
+    def __post_init__(self) -> None:
+        vertices = np.asarray(self.vertices, dtype=np.float32)
+        faces = np.asarray(self.faces, dtype=np.int32)
+        if vertices.ndim != 2 or vertices.shape[1:] != (3,) or faces.ndim != 2 or faces.shape[1:] != (3,):
+            raise SurfaceError(f"shapes {vertices.shape} and {faces.shape} are not (V, 3) and (F, 3)", where=self.key)
+        if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
+            raise SurfaceError(f"faces name vertex {faces.max()} of {len(vertices)}", where=self.key)
+        if not np.isfinite(vertices).all():
+            raise SurfaceError("vertices hold NaN or infinity", where=self.key)
+        for name, array in (("vertices", vertices), ("faces", faces)):
+            view = array.view()
+            view.setflags(write=False)
+            object.__setattr__(self, name, view)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found: counts of bad edges, and the signed volume.
+
+    `is_closed`: no edge belongs to one face. `is_manifold`: no edge belongs to more than two faces, none is
+    run through twice in the same direction, and the faces round every vertex form one fan.
+    """
+
+    triangles: int
+    boundary_edges: int
+    crowded_edges: int
+    flipped_edges: int
+    pinched_vertices: int
+    volume_ml: float
+
+    @property
+    def is_closed(self) -> bool:
+        return self.triangles > 0 and self.boundary_edges == 0
+
+    @property
+    def is_manifold(self) -> bool:
+        return self.crowded_edges == 0 and self.flipped_edges == 0 and self.pinched_vertices == 0
+
+    @property
+    def is_outward(self) -> bool:
+        return self.volume_ml > 0
+
+
+def volume_ml(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
+    """Signed volume by the divergence theorem; positive when faces look outward."""
+    corners = np.asarray(vertices, dtype=np.float64)
+    if len(corners) == 0:
+        return 0.0
+    corners = (corners - corners.mean(axis=0))[np.asarray(faces)]
+    return float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6000.0)
+
+
+def area_mm2(surface: Surface) -> float:
+    """Area of all triangles."""
+    corners = surface.vertices.astype(np.float64)[surface.faces]
+    return float(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    )
+
+
+def check(surface: Surface) -> Check:
+    """Whether a surface is closed, manifold and outward, by counting."""
+    faces = surface.faces.astype(np.int64)
+    count = len(surface.vertices)
+    half = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = half[:, 0] * count + half[:, 1]
+    edge = half.min(axis=1) * count + half.max(axis=1)
+    _, uses = np.unique(edge, return_counts=True)
+    _, runs = np.unique(directed, return_counts=True)
+    return Check(
+        triangles=len(faces),
+        boundary_edges=int((uses == 1).sum()),
+        crowded_edges=int((uses > 2).sum()),
+        flipped_edges=int((runs > 1).sum()),
+        pinched_vertices=_pinched_vertices(faces, count),
+        volume_ml=volume_ml(surface.vertices, surface.faces),
+    )
+
+
+def _pinched_vertices(faces: npt.NDArray[np.int64], count: int) -> int:
+    """Vertices whose faces form more than one fan, found by joining face corners across shared edges."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if len(faces) == 0:
+        return 0
+    corner = np.arange(faces.size).reshape(faces.shape)
+    ends, corners = [], []
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        low = np.minimum(faces[:, a], faces[:, b])
+        high = np.maximum(faces[:, a], faces[:, b])
+        first_is_low = faces[:, a] == low
+        ends.append(low * count + high)
+        corners.append(
+            np.stack(
+                [np.where(first_is_low, corner[:, a], corner[:, b]), np.where(first_is_low, corner[:, b], corner[:, a])]
+            )
+        )
+    edge, pair = np.concatenate(ends), np.concatenate(corners, axis=1)
+    order = np.argsort(edge, kind="stable")
+    same = edge[order][1:] == edge[order][:-1]
+    left, right = order[:-1][same], order[1:][same]
+    rows = np.concatenate([pair[0, left], pair[1, left]])
+    columns = np.concatenate([pair[0, right], pair[1, right]])
+    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(faces.size, faces.size))
+    _, fan = connected_components(graph, directed=False)
+    fans = np.unique(np.stack([faces.ravel(), fan]), axis=1)
+    _, fans_of_vertex = np.unique(fans[0], return_counts=True)
+    return int((fans_of_vertex > 1).sum())
