@@ -77,7 +77,7 @@ class Transform:
     def __matmul__(self, first: Transform) -> Transform:
         if first.target != self.source:
             raise GeometryError(
-                f"frames do not meet: {first.source.name} → {first.target.name}, then {self.source.name} → {self.target.name}",
+                f"a transform to {first.target.name} is followed by one from {self.source.name}",
                 hint="invert one of the two, or insert the missing transform",
             )
         return Transform(self.matrix @ first.matrix, first.source, self.target)
@@ -89,13 +89,13 @@ class Transform:
         return carried
 
     def inverse(self) -> Transform:
-        return Transform(np.linalg.inv(self.matrix), self.target, self.source)
+        return Transform(np.linalg.inv(self.matrix).astype(np.float64), self.target, self.source)
 
 
 def between(source: Frame, target: Frame) -> Transform:
     """The transform that only renames axes and changes the unit."""
     matrix = np.eye(4)
-    matrix[:3, :3] = target.rows() @ source.rows().T * (source.mm_per_unit / target.mm_per_unit)
+    matrix[:3, :3] = (target.rows() @ source.rows().T) * (source.mm_per_unit / target.mm_per_unit)
     return Transform(matrix, source, target)
 
 

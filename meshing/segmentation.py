@@ -70,7 +70,7 @@ class Segmentation:
         for segment in self.segments:
             if not 0 <= segment.layer < len(self.layers) or segment.label < 1:
                 raise SegmentationError(
-                    f"{segment.key} names layer {segment.layer} and label {segment.label}, of {len(self.layers)} layers",
+                    f"{segment.key}: layer {segment.layer}, label {segment.label}, of {len(self.layers)} layers",
                     where=self.source,
                 )
         views = tuple(layer.view() for layer in self.layers)
@@ -125,11 +125,9 @@ def stack_masks(
     for key, mask in masks.items():
         if not mask.any():
             continue
-        for number, layer in enumerate(layers):
-            if not layer[mask].any():
-                break
-        else:
-            number = len(layers)
+        free = (number for number, layer in enumerate(layers) if not layer[mask].any())
+        number = next(free, len(layers))
+        if number == len(layers):
             layers.append(np.zeros(grid.shape, np.uint16, order="F"))
         label = len(segments) + 1
         layers[number][mask] = label
