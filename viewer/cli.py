@@ -1,1 +1,190 @@
-"""Commands."""
+"""The command line. Each command is a few calls of the library; errors end here, as two lines and an exit code.
+
+Exit codes: 0 done; 1 an error, said on stderr; 2 wrong usage; 130 interrupted.
+Only the chosen command's rooms are imported, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from meshing.errors import AnatomyError
+from meshing.progress import Cancelled
+from viewer.bar import progress_bar
+
+EPILOG = "For planning practice and teaching; not a medical device."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    command = importlib.import_module(f"viewer.commands.{options.command}")
+    try:
+        with progress_bar(sys.stderr) as progress:
+            result = command.run(options, progress)
+    except AnatomyError as error:
+        _say(f"anatomyxr: {error}")
+        if error.hint:
+            _say(f"Try: {error.hint}")
+        return 1
+    except (KeyboardInterrupt, Cancelled):
+        _say("anatomyxr: interrupted; nothing was left half-written")
+        return 130
+    except BrokenPipeError:
+        return 0
+    _print(result, options.json, command.as_text)
+    return int(result.get("exit", 0))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="anatomyxr",
+        description="A CT or MR scan becomes named surfaces, planning pictures and a verified headset model.",
+        epilog=EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_demo, _info, _build, _shot, _export, _verify, _sample):
+        add(commands)
+    return top
+
+
+def _command(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG)
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return command
+
+
+def _demo(commands: Any) -> None:
+    command = _command(commands, "demo", "run the main job on the built-in phantom and show it on a page")
+    command.add_argument(
+        "--out", type=Path, default=Path("anatomyxr-demo"), help="folder to make (default: %(default)s)"
+    )
+
+
+def _info(commands: Any) -> None:
+    command = _command(commands, "info", "list the series of a scan, or the structures of a case")
+    command.add_argument("path", type=Path, help="folder, DICOMDIR, zip, file, or case")
+    _limits(command)
+
+
+def _build(commands: Any) -> None:
+    command = _command(commands, "build", "make a case from a scan")
+    command.add_argument("scan", type=Path, help="DICOM folder, DICOMDIR, zip, NIfTI, NRRD or MHA")
+    command.add_argument("case", type=Path, help="case folder to make")
+    command.add_argument(
+        "--preset", metavar="NAME", help="segmenter: ct-body, ct-bone, cta-vessels, mr-vessels, mr-head"
+    )
+    command.add_argument(
+        "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"
+    )
+    command.add_argument("--series", type=int, metavar="N", help="ordinal shown by `info`")
+    command.add_argument("--phase", type=int, metavar="N", help="phase of that series, from 1")
+    command.add_argument(
+        "--gaps", choices=("refuse", "interpolate"), default="refuse", help="missing slices (default: refuse)"
+    )
+    command.add_argument(
+        "--seed", type=_point, action="append", default=[], metavar="L,P,S", help="seed point in LPS mm"
+    )
+    command.add_argument(
+        "--budget",
+        type=_triangles,
+        default=600_000,
+        metavar="TRIANGLES",
+        help="kept in the case (default: %(default)s)",
+    )
+    command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
+    _limits(command)
+
+
+def _shot(commands: Any) -> None:
+    command = _command(commands, "shot", "draw a picture of a case")
+    command.add_argument("case", type=Path)
+    command.add_argument("picture", type=Path, help="PNG file to write")
+    command.add_argument("--layout", choices=("3d", "slices", "four-up"), default="four-up")
+    command.add_argument(
+        "--hide", action="append", default=[], metavar="NAME", help="leave a structure out; repeat for more"
+    )
+    command.add_argument("--only", action="append", default=[], metavar="NAME", help="show only these; repeat for more")
+    command.add_argument("--size", type=_size, default=(1600, 1200), metavar="WxH", help="pixels (default: 1600x1200)")
+    command.add_argument("--window", metavar="NAME", help="grey-level window: abdomen, lung, bone, …")
+    command.add_argument("--centre", type=_point, metavar="L,P,S", help="where the slices cross, LPS mm")
+    command.add_argument(
+        "--view", default="anterior", help="3D from: anterior, posterior, left, right, superior, inferior, …"
+    )
+    command.add_argument("--language", choices=("en", "zh"), default="en")
+
+
+def _export(commands: Any) -> None:
+    command = _command(commands, "export", "write a model of a case: GLB (verified), STL, PLY or OBJ")
+    command.add_argument("case", type=Path)
+    command.add_argument("model", type=Path, help="file to write: .glb .stl .ply .obj")
+    command.add_argument("--budget", type=_triangles, metavar="TRIANGLES", help="at most about so many in all")
+    command.add_argument("--structures", nargs="+", default=[], metavar="NAME", help="only these")
+
+
+def _verify(commands: Any) -> None:
+    command = _command(commands, "verify", "re-read a GLB and hold it against its case")
+    command.add_argument("model", type=Path)
+    command.add_argument("--case", type=Path, dest="of_case", metavar="CASE")
+
+
+def _sample(commands: Any) -> None:
+    command = _command(commands, "sample", "fetch a public sample scan by name, checked by its sha256")
+    command.add_argument("name", help="sample name, or `list`")
+    command.add_argument("--out", type=Path, default=Path(), help="folder to put it in (default: here)")
+    command.add_argument(
+        "--from", type=Path, dest="source", metavar="FOLDER", help="take the files from there, offline"
+    )
+
+
+def _limits(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-gib", type=float, metavar="N", help="refuse scans larger than this when unpacked (default: 4)"
+    )
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    numbers = [float(part) for part in text.split(",")]
+    if len(numbers) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers L,P,S")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and 64 <= int(width) <= 8192 and 64 <= int(height) <= 8192):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT with 64 to 8192 pixels each")
+    return int(width), int(height)
+
+
+def _triangles(text: str) -> int:
+    if not text.isdigit() or int(text) < 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of triangles")
+    return int(text)
+
+
+def _print(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
+    shown = {key: value for key, value in result.items() if key != "exit"}
+    text = json.dumps(shown, ensure_ascii=False, default=str) if as_json else as_text(shown)
+    try:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # the reader left; nothing more to flush at exit
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""THE FLOW: a scan on disk becomes a case. Read this first; every step is one verb of another room."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from meshing.case import Case
+from meshing.errors import SegmentationError
+from meshing.extract import Smoothing, extract
+from meshing.importing.labels import read_labels
+from meshing.importing.limits import DEFAULT, Limits
+from meshing.importing.scan import ImportedScan, SeriesChoice, import_scan
+from meshing.plan import Point
+from meshing.progress import Progress, part, silent
+from meshing.segmentation import Segmentation
+from meshing.segmenters.presets import preset_for, segment
+from meshing.simplify import largest_change, simplify
+from meshing.surface import Surface, volume_ml
+from meshing.volume import Fact, Volume
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What the user chose.
+
+    Parameters
+    ----------
+    preset
+        Segmenter; None takes the usual one for the modality unless `labels` are given.
+    labels
+        Existing label maps (a file or a folder of masks).
+    seeds_mm
+        LPS points for presets that grow from seeds.
+    budget
+        Triangles kept in the case, over all structures; exports go lower from there.
+    """
+
+    preset: str | None = None
+    labels: Path | None = None
+    choice: SeriesChoice = field(default_factory=SeriesChoice)
+    seeds_mm: tuple[Point, ...] = ()
+    smoothing: Smoothing = field(default_factory=Smoothing)
+    budget: int = 600_000
+    limits: Limits = DEFAULT
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A case fresh from the scan, the seconds of each stage, and the identifiers that stay outside."""
+
+    case: Case
+    seconds: Mapping[str, float]
+    original_identifiers: Mapping[str, str]
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 4)
+
+
+def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progress = silent) -> Built:
+    """The case of a scan: imported, segmented, turned into checked surfaces.
+
+    Raises
+    ------
+    ScanError
+        The scan cannot become a volume; the subclass says why.
+    SegmentationError
+        Nothing was found, or the labels do not fit the scan.
+    SurfaceError
+        A surface is not closed, manifold and outward.
+    """
+    chosen = settings or BuildSettings()
+    watch = Stopwatch()
+    with watch.stage("import"):
+        imported = import_scan(scan, chosen.choice, limits=chosen.limits, progress=part(progress, 0.0, 0.3))
+    with watch.stage("segment"):
+        segmentations, facts = _segmented(imported.volume, chosen, part(progress, 0.3, 0.7))
+    with watch.stage("surfaces"):
+        surfaces = surfaces_of(segmentations, chosen, progress=part(progress, 0.7, 1.0))
+    case = Case(
+        id=uuid.uuid4().hex[:12],
+        volumes={"scan": imported.volume},
+        segmentations=segmentations,
+        surfaces=surfaces,
+        facts=(*imported.facts, *facts, *_facts_of(surfaces)),
+    )
+    return Built(case, watch.seconds, imported.original_identifiers)
+
+
+def surfaces_of(
+    segmentations: Mapping[str, Segmentation], settings: BuildSettings, *, progress: Progress = silent
+) -> dict[str, Surface]:
+    """The checked surface of every segment, within the budget."""
+    surfaces: dict[str, Surface] = {}
+    for name, segmentation in segmentations.items():
+        found = extract(segmentation, settings.smoothing, progress=part(progress, 0.0, 0.5))
+        surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
+    if sum(len(surface.faces) for surface in surfaces.values()) > settings.budget:
+        surfaces = simplify(surfaces, settings.budget, progress=part(progress, 0.5, 1.0))
+    return surfaces
+
+
+def _segmented(
+    volume: Volume, settings: BuildSettings, progress: Progress
+) -> tuple[dict[str, Segmentation], tuple[Fact, ...]]:
+    """Label maps first; the preset adds what they do not name."""
+    segmentations: dict[str, Segmentation] = {}
+    facts: tuple[Fact, ...] = ()
+    if settings.labels is not None:
+        segmentations["labels"], facts = read_labels(
+            settings.labels, volume.grid, limits=settings.limits, progress=part(progress, 0.0, 0.5)
+        )
+    if settings.preset is not None or settings.labels is None:
+        preset = settings.preset or preset_for(volume)
+        made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
+        taken = {s.key for given in segmentations.values() for s in given.segments}
+        segmentations["preset"] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
+    if not any(segmentation.segments for segmentation in segmentations.values()):
+        raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
+    return segmentations, facts
+
+
+def _facts_of(surfaces: Mapping[str, Surface]) -> Iterator[Fact]:
+    """What smoothing and decimation did to volumes, where it is more than the house allows."""
+    for key, surface in surfaces.items():
+        raw = surface.raw_volume_ml
+        now = volume_ml(surface.vertices, surface.faces)
+        if raw and abs(now - raw) > largest_change(raw) * raw:
+            text = f"smoothing changed the volume of {key} from {raw:.3f} to {now:.3f} ml"
+            yield Fact("volume", text, {"key": key, "raw_ml": raw, "volume_ml": now})
+
+
+__all__ = ["BuildSettings", "Built", "ImportedScan", "build", "surfaces_of"]

@@ -1,0 +1,66 @@
+"""What a case holds, as JSON-ready rows: the tables of `build --json`, `info` and the report page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshing.case import Case
+from meshing.segmentation import segment_volumes
+from meshing.surface import check
+from meshing.volume import Fact, Grid
+
+Row = dict[str, Any]
+
+
+def structure_rows(case: Case) -> list[Row]:
+    """One row per segment: names, code, volumes of surface and voxels, and what the check of its surface found."""
+    rows = []
+    for name, segmentation in case.segmentations.items():
+        volumes = segment_volumes(segmentation)
+        for segment in segmentation.segments:
+            row: Row = {
+                "key": segment.key,
+                "label": segment.label,
+                "name": segment.structure.name,
+                "name_zh": segment.structure.name_zh,
+                "code": segment.structure.code,
+                "side": segment.structure.side,
+                "system": segment.structure.system,
+                "segmentation": name,
+                "inside": segment.inside,
+                "voxel_volume_ml": volumes[segment.key].inclusive_ml,
+                "exclusive_volume_ml": volumes[segment.key].exclusive_ml,
+            }
+            rows.append(row | _surface_row(case, segment.key))
+    return rows
+
+
+def _surface_row(case: Case, key: str) -> Row:
+    surface = case.surfaces.get(key)
+    if surface is None:
+        return {"volume_ml": 0.0, "triangles": 0, "closed": False, "manifold": False}
+    found = check(surface)
+    deviation = surface.deviation
+    return {
+        "volume_ml": found.volume_ml,
+        "raw_volume_ml": surface.raw_volume_ml,
+        "triangles": found.triangles,
+        "closed": found.is_closed,
+        "manifold": found.is_manifold,
+        "mean_deviation_mm": deviation.mean_mm if deviation else 0.0,
+        "max_deviation_mm": deviation.max_mm if deviation else 0.0,
+    }
+
+
+def grid_row(grid: Grid) -> Row:
+    """Shape, spacing, origin and direction (columns are i, j, k) in LPS."""
+    return {
+        "shape": list(grid.shape),
+        "spacing_mm": grid.spacing_mm.tolist(),
+        "origin_mm": grid.origin_mm.tolist(),
+        "direction": grid.direction.tolist(),
+    }
+
+
+def fact_row(fact: Fact) -> Row:
+    return {"kind": fact.kind, "text": fact.text, **fact.values}

@@ -1,0 +1,75 @@
+"""`anatomyxr build`: a scan becomes a case folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from meshing.atomic import write_bytes
+from meshing.build import BuildSettings, Built, build
+from meshing.casefile import DISCLAIMER, is_case, write_case
+from meshing.describe import fact_row, grid_row, structure_rows
+from meshing.errors import CaseError
+from meshing.importing.scan import SeriesChoice
+from meshing.progress import Progress, part
+from viewer.commands.choices import limits_of
+from viewer.commands.tables import table
+
+
+def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    settings = BuildSettings(
+        preset=options.preset,
+        labels=options.labels,
+        choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
+        seeds_mm=tuple(options.seed),
+        budget=options.budget,
+        limits=limits_of(options),
+    )
+    if options.keep_link and options.keep_link.resolve().is_relative_to(options.case.resolve()):
+        raise CaseError(
+            "the link file would lie inside the case", where=options.keep_link, hint="name a file elsewhere"
+        )
+    built = build(options.scan, settings, progress=part(progress, 0.0, 0.95))
+    write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
+    if options.keep_link:
+        write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
+    return {"case": str(options.case), **report(built)}
+
+
+def report(built: Built) -> dict[str, Any]:
+    """The JSON object of a fresh case."""
+    return {
+        "structures": structure_rows(built.case),
+        "grid": grid_row(built.case.scan.grid),
+        "facts": [fact_row(fact) for fact in built.case.facts],
+        "seconds": dict(built.seconds),
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def as_text(result: dict[str, Any]) -> str:
+    grid = result["grid"]
+    shape = " × ".join(str(n) for n in grid["shape"])
+    spacing = " × ".join(f"{mm:.3g}" for mm in grid["spacing_mm"])
+    lines = [f"{result['case']}: {shape} voxels of {spacing} mm", ""]
+    lines += table(
+        ("structure", "ml", "voxels ml", "triangles", "closed", "manifold"),
+        [
+            (
+                row["name"],
+                f"{row['volume_ml']:.2f}",
+                f"{row['voxel_volume_ml']:.2f}",
+                row["triangles"],
+                "yes" if row["closed"] else "NO",
+                "yes" if row["manifold"] else "NO",
+            )
+            for row in result["structures"]
+        ],
+    )
+    lines += ["", *(f"· {fact['text']}" for fact in result["facts"])]
+    lines += ["", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())]
+    return "\n".join([*lines, DISCLAIMER])
+
+
+__all__ = ["as_text", "is_case", "report", "run"]

@@ -1,0 +1,38 @@
+"""`anatomyxr shot`: a picture of a case."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from meshing.casefile import read_case
+from meshing.progress import Progress
+from viewer.preflight import check_rendering
+from viewer.render import picture, save_png
+from viewer.scene import Choices, keys_of, resolve
+
+
+def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    case = read_case(options.case)
+    hidden = set(keys_of(case, options.hide))
+    if options.only:
+        hidden |= set(case.surfaces) - set(keys_of(case, options.only))
+    choices = Choices(
+        layout=options.layout,
+        hidden=frozenset(hidden),
+        window=options.window,
+        centre_mm=options.centre,
+        view=options.view,
+        language=options.language,
+        size=options.size,
+    )
+    progress(0.1, "arranging")
+    scene = resolve(case, choices)
+    check_rendering()
+    progress(0.3, "drawing")
+    save_png(options.picture, picture(scene, options.size))
+    return {"path": str(options.picture), "bytes": options.picture.stat().st_size, "layout": options.layout}
+
+
+def as_text(result: dict[str, Any]) -> str:
+    return f"{result['path']} ({result['layout']}, {result['bytes'] / 1e3:.0f} kB)"
