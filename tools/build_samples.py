@@ -22,7 +22,7 @@ CHOSEN = {
     "mr-brain-tumour-mask": (
         "mr_brain_tumour",
         "brain1_label.nrrd",
-        "the tumour of mr-brain-tumour, drawn by an expert",
+        "the tumour of mr-brain-tumour, by an expert",
     ),
     "mr-spine": ("mr_spine_cord", "t2.nii.gz", "T2 MR of the cervical spine, 1 mm"),
     "mr-spine-cord": ("mr_spine_cord", "t2_seg-manual.nii.gz", "the cord of mr-spine, drawn by hand"),
@@ -32,7 +32,7 @@ CHOSEN = {
 
 def main(folder: Path) -> None:
     lines = [
-        "# Public scans that `anatomyxr sample` fetches. Made by tools/build_samples.py; licences: SOURCES.md.",
+        "# Public scans that `anatomyxr sample` fetches. Made by tools/build_samples.py.",
         "",
     ]
     for name, (room, file, what) in CHOSEN.items():
