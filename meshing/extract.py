@@ -95,11 +95,11 @@ def extract_grey(
         If no voxel lies above `level`.
     """
     voxels = volume.voxels
-    if np.issubdtype(voxels.dtype, np.integer) and float(level).is_integer():
-        level = level + 0.5
     above = voxels > level
     if not above.any():
         raise SurfaceError(f"no voxel lies above {level:g} {volume.unit} (highest: {voxels.max():g})", where=key)
+    if np.issubdtype(voxels.dtype, np.integer) and float(level).is_integer():
+        level = level + 0.5
     box = _box_of(above)
     grown = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, voxels.shape, strict=True))
     progress(0.2, "extracting surface")

@@ -1,0 +1,133 @@
+"""Fewer triangles: within budget, still sound, volume kept, and the distance lost is the true one."""
+
+import fast_simplification
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from meshing.deviation import deviation
+from meshing.errors import SurfaceError
+from meshing.extract import extract
+from meshing.repair import repair
+from meshing.segmentation import Segment, Segmentation
+from meshing.simplify import largest_change, simplify
+from meshing.surface import Surface, check
+from meshing.terminology import Structure
+from tests.shapes import ball, capsule, labelled, middle_of, upright_grid
+
+
+@pytest.fixture(scope="module")
+def organs() -> dict[str, Surface]:
+    grid = upright_grid((120, 110, 80), (0.7, 0.7, 1.0))
+    middle = middle_of(grid)
+    along = np.array([8.0, 10.0, 22.0])
+    return extract(
+        labelled(
+            grid,
+            {
+                "organ": ball(middle, 25.0),
+                "vessel": capsule(middle + [34, 0, 0] - along, middle + [34, 0, 0] + along, 1.0),
+                "tube": capsule(middle - [34, 0, 0] - along, middle - [34, 0, 0] + along, 2.0),
+            },
+        )
+    )
+
+
+@pytest.mark.parametrize("budget", [20_000, 6_000, 1_500])
+def test_budget_is_kept_and_every_surface_stays_sound(organs: dict[str, Surface], budget: int) -> None:
+    smaller = simplify(organs, budget)
+    assert sum(len(s.faces) for s in smaller.values()) <= 1.1 * budget
+    for key, surface in smaller.items():
+        found = check(surface)
+        assert found.is_closed and found.is_manifold and found.is_outward, key
+        raw = surface.raw_volume_ml
+        assert raw is not None
+        assert abs(found.volume_ml - raw) <= largest_change(raw) * raw, key
+
+
+def test_small_structures_keep_more_than_their_share_of_area(organs: dict[str, Surface]) -> None:
+    smaller = simplify(organs, 5_000)
+    kept = {key: len(smaller[key].faces) / len(organs[key].faces) for key in organs}
+    assert kept["vessel"] > kept["tube"] > kept["organ"]
+
+
+def test_surfaces_under_budget_are_untouched(organs: dict[str, Surface]) -> None:
+    assert all(simplify(organs, 10**7)[key] is organs[key] for key in organs)
+
+
+def test_budget_too_small_for_the_structures_is_an_error(organs: dict[str, Surface]) -> None:
+    with pytest.raises(SurfaceError, match="100 triangles for 3 structures"):
+        simplify(organs, 100)
+
+
+def test_deviation_of_a_shifted_copy_is_the_shift() -> None:
+    grid = upright_grid((60, 60, 60), (1.0, 1.0, 1.0))
+    surface = extract(labelled(grid, {"slab": ball(middle_of(grid), 20.0)}))["slab"]
+    grown = Surface(
+        ((surface.vertices - middle_of(grid)) * 1.05 + middle_of(grid)).astype(np.float32), surface.faces, "slab"
+    )
+    found = deviation(grown, surface)
+    assert found.mean_mm == pytest.approx(1.0, abs=0.03)  # 5 % of 20 mm; facets of 1 mm sag by 0.006 mm
+    assert found.max_mm == pytest.approx(1.0, abs=0.12)
+
+
+def test_deviation_is_stable_to_five_percent_in_its_sampling(organs: dict[str, Surface]) -> None:
+    smaller = simplify(organs, 5_000)["organ"]
+    coarse, fine = (deviation(smaller, organs["organ"], samples=n) for n in (20_000, 60_000))
+    assert coarse.mean_mm == pytest.approx(fine.mean_mm, rel=0.05)
+
+
+def test_deviation_sees_a_lost_part(organs: dict[str, Surface]) -> None:
+    organ, vessel = organs["organ"], organs["vessel"]
+    both = Surface(
+        np.vstack([organ.vertices, vessel.vertices]),
+        np.vstack([organ.faces, vessel.faces + len(organ.vertices)]),
+        "both",
+    )
+    assert deviation(organ, both).max_mm > 8.0
+
+
+def test_deviations_add_up_over_two_steps(organs: dict[str, Surface]) -> None:
+    once = simplify({"organ": organs["organ"]}, 8_000)["organ"]
+    twice = simplify({"organ": once}, 2_000)["organ"]
+    assert once.deviation and twice.deviation
+    direct = deviation(twice, organs["organ"])
+    assert twice.deviation.mean_mm >= 0.95 * direct.mean_mm
+    assert twice.deviation.max_mm >= 0.95 * direct.max_mm
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.8, 0.95]))
+def test_repair_makes_any_closed_mess_manifold(seed: int, reduction: float) -> None:
+    rng = np.random.default_rng(seed)
+    grid = upright_grid((18, 18, 18), (1.0, 1.0, 1.0))
+    layer = np.asfortranarray(gaussian_filter(rng.random(grid.shape), rng.uniform(0, 1.2)) > 0.5).astype(np.uint8)
+    noise = Segmentation((layer,), grid, (Segment("noise", 1, 0, Structure("n", "n", "n")),), "test")
+    surface = extract(noise)["noise"]
+    points, faces = fast_simplification.simplify(
+        surface.vertices.copy(), surface.faces.copy(), target_reduction=reduction
+    )
+    before = check(Surface(points, faces, "noise"))
+    vertices, mended = repair(points.astype(np.float64), faces)
+    after = check(Surface(vertices.astype(np.float32), mended, "noise"))
+    assert after.is_manifold
+    assert after.boundary_edges == 0
+    assert after.volume_ml == pytest.approx(before.volume_ml, abs=1e-4)  # only combinatorics changed
+    assert after.triangles <= before.triangles + 200
+
+
+def test_check_notices_every_kind_of_fault() -> None:
+    tetra = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], dtype=np.int32)
+    sound = check(Surface(tetra, faces, "t"))
+    assert sound.is_closed and sound.is_manifold and sound.is_outward
+    assert check(Surface(tetra, faces[:3], "t")).boundary_edges == 3
+    assert check(Surface(tetra, np.vstack([faces, faces[:1]]), "t")).crowded_edges == 3
+    turned = faces.copy()
+    turned[0] = turned[0, ::-1]
+    assert check(Surface(tetra, turned, "t")).flipped_edges == 3
+    two = np.vstack([tetra, -tetra[1:]])
+    point_touch = np.vstack([faces, np.array([[0, 4, 5], [0, 6, 4], [0, 5, 6], [4, 6, 5]])])
+    assert check(Surface(two, point_touch, "t")).pinched_vertices == 1
