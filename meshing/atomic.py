@@ -30,9 +30,9 @@ def replace_file(path: Path, failure: type[AnatomyError] = ExportError) -> Itera
     try:
         with part.open("w+b") as file:
             yield file
+            wanted = file.seek(0, os.SEEK_END)
             file.flush()
             os.fsync(file.fileno())
-            wanted = file.seek(0, os.SEEK_END)
         _check_size(part, wanted, failure)
         part.replace(path)
         _sync_folder(path.parent)
