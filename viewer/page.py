@@ -19,7 +19,7 @@ _STYLE = """
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.5rem 4rem; background: var(--paper); color: var(--ink);
-       font: 16px/1.5 "Inter", "Source Sans 3", "Helvetica Neue", Arial, "Noto Sans SC", "WenQuanYi Micro Hei", sans-serif; }
+       font: 16px/1.5 Inter, "Helvetica Neue", Arial, "Noto Sans SC", "WenQuanYi Micro Hei", sans-serif; }
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; letter-spacing: -.01em; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .8rem; }
 p.lead, p.small { color: var(--soft); margin: 0 0 1rem; }
