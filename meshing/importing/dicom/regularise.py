@@ -1,0 +1,173 @@
+"""A tilted, uneven or holed stack resampled to the regular, upright grid that covers it.
+
+Planes stay in their planes: a plane that lies sideways of the grid is shifted within itself, by four-tap cubic
+interpolation held to the range of its taps, so that no edge rings. Only where the grid has a slice that the scan has
+not are two neighbouring planes mixed, linearly. A grid slice that meets a plane is that plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from meshing.frames import FloatArray
+from meshing.importing.dicom.geometry import Stack, lattice, tolerance_mm
+from meshing.progress import Progress, silent
+
+Mask = npt.NDArray[np.bool_]
+Planes = npt.NDArray[np.float32]
+
+# Shifts below this fraction of a pixel are the rounding of positions, not a shift.
+_WHOLE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The regular grid to resample to.
+
+    Parameters
+    ----------
+    shape
+        Columns, rows, slices.
+    depths_mm
+        (K,) of its slices, from the first source plane.
+    first_pixel
+        Whole pixels along i and j from the first source plane's first voxel to the grid's; never positive.
+    """
+
+    shape: tuple[int, int, int]
+    voxel_to_patient: FloatArray
+    depths_mm: FloatArray
+    first_pixel: tuple[int, int]
+
+
+def target_of(stack: Stack, columns: int, rows: int) -> Target:
+    """The finest regular grid that the stack asks for: every plane lies in it, most of them on one of its slices."""
+    depths = _even_depths(stack)
+    pixel = np.array(stack.pixel_mm)
+    shifts = stack.drift_mm / pixel
+    low = np.floor(shifts.min(axis=0) + _WHOLE).astype(int)
+    high = np.ceil(shifts.max(axis=0) - _WHOLE).astype(int)
+    spacing = float(depths[1] - depths[0])
+    origin = stack.origin_mm + stack.axes @ np.array([*(low * pixel), depths[0]])
+    return Target(
+        shape=(columns + int(high[0] - low[0]), rows + int(high[1] - low[1]), len(depths)),
+        voxel_to_patient=lattice(stack.axes, (*stack.pixel_mm, spacing), origin),
+        depths_mm=depths,
+        first_pixel=(int(low[0]), int(low[1])),
+    )
+
+
+def _even_depths(stack: Stack) -> FloatArray:
+    extent = float(stack.depths_mm[-1])
+    if not stack.uneven:
+        count = round(extent / stack.spacing_mm) + 1
+        return np.linspace(0.0, extent, count)
+    finest = max(float(np.diff(stack.depths_mm).min()), extent / (4 * len(stack.depths_mm)))
+    return np.linspace(0.0, extent, max(round(extent / finest), 1) + 1)
+
+
+def resample(
+    planes: Planes, outside: Mask | None, stack: Stack, target: Target, progress: Progress = silent
+) -> tuple[Planes, Mask]:
+    """The planes on the target grid, and what of it no plane covers.
+
+    Parameters
+    ----------
+    planes
+        (K, rows, columns), sorted as `stack`; what is outside already holds the lowest real value.
+    outside
+        The same shape, or None.
+    """
+    columns, rows, count = target.shape
+    lowest = planes.min()
+    voxels = np.full((count, rows, columns), lowest, np.float32)
+    empty = np.ones((count, rows, columns), np.bool_)
+    shifted = _Shifted(planes, outside, stack, target, lowest)
+    for k, depth in enumerate(target.depths_mm):
+        below = int(np.clip(np.searchsorted(stack.depths_mm, depth, side="right") - 1, 0, len(planes) - 2))
+        gap = stack.depths_mm[below + 1] - stack.depths_mm[below]
+        share = float(np.clip((depth - stack.depths_mm[below]) / gap, 0.0, 1.0))
+        near = below + round(share)
+        if abs(depth - stack.depths_mm[near]) <= tolerance_mm(stack.spacing_mm):
+            voxels[k], empty[k] = shifted[near]
+        else:
+            (low, low_empty), (high, high_empty) = shifted[below], shifted[below + 1]
+            empty[k] = low_empty | high_empty
+            voxels[k] = low + np.float32(share) * (high - low)
+            voxels[k][empty[k]] = lowest
+        progress((k + 1) / count, "resampling to a regular grid")
+    return voxels, empty
+
+
+class _Shifted:
+    """Source planes moved into the target's rows and columns; the last two are kept, as neighbours ask for both."""
+
+    def __init__(self, planes: Planes, outside: Mask | None, stack: Stack, target: Target, lowest: np.float32) -> None:
+        self._planes, self._outside, self._target, self._lowest = planes, outside, target, lowest
+        self._shifts = stack.drift_mm / np.array(stack.pixel_mm) - np.array(target.first_pixel)
+        self._kept: dict[int, tuple[Planes, Mask]] = {}
+
+    def __getitem__(self, index: int) -> tuple[Planes, Mask]:
+        if index not in self._kept:
+            self._kept = {kept: self._kept[kept] for kept in list(self._kept)[-1:]}
+            self._kept[index] = self._moved(index)
+        return self._kept[index]
+
+    def _moved(self, index: int) -> tuple[Planes, Mask]:
+        columns, rows, _ = self._target.shape
+        plane = self._planes[index]
+        empty = np.zeros(plane.shape, np.bool_) if self._outside is None else self._outside[index]
+        for axis, size, shift in ((1, columns, self._shifts[index][0]), (0, rows, self._shifts[index][1])):
+            plane, empty = _shift_along(plane, empty, axis, size, float(shift))
+        plane = np.where(empty, self._lowest, plane)
+        return plane, empty
+
+
+def _shift_along(plane: Planes, empty: Mask, axis: int, size: int, shift: float) -> tuple[Planes, Mask]:
+    """The plane moved by `shift` ≥ 0 pixels along an axis into an array of `size`; what it does not reach is empty."""
+    whole = int(np.floor(shift + _WHOLE))
+    fraction = shift - whole
+    fraction = 0.0 if abs(fraction) < _WHOLE else fraction
+    plane, empty = np.moveaxis(plane, axis, 0), np.moveaxis(empty, axis, 0)
+    length = plane.shape[0]
+    moved = np.zeros((size, plane.shape[1]), np.float32)
+    gone = np.ones((size, plane.shape[1]), np.bool_)
+    if not fraction:
+        moved[whole : whole + length] = plane
+        gone[whole : whole + length] = empty
+    else:
+        # Target row t holds the source at t - whole - fraction, between rows t - whole - 1 and t - whole.
+        moved[whole + 1 : whole + length] = _between_rows(plane, 1.0 - fraction)
+        gone[whole + 1 : whole + length] = empty[:-1] | empty[1:]
+    return np.moveaxis(moved, 0, axis), np.moveaxis(gone, 0, axis)
+
+
+def _between_rows(plane: Planes, share: float) -> Planes:
+    """(n-1, m): the plane at row r + share for every pair of rows, held to the range of the four rows around.
+
+    References
+    ----------
+    R. G. Keys, Cubic convolution interpolation for digital image processing, 1981 (a = -1/2).
+    """
+    padded = np.concatenate([plane[:1], plane, plane[-1:]])
+    taps = [padded[offset : offset + len(plane) - 1] for offset in range(4)]
+    s = share
+    weights = np.array(
+        [
+            -0.5 * s + s**2 - 0.5 * s**3,
+            1 - 2.5 * s**2 + 1.5 * s**3,
+            0.5 * s + 2 * s**2 - 1.5 * s**3,
+            -0.5 * s**2 + 0.5 * s**3,
+        ],
+        np.float32,
+    )
+    mixed = weights[0] * taps[0]
+    for weight, tap in zip(weights[1:], taps[1:], strict=True):
+        mixed += weight * tap
+    low = np.minimum(np.minimum(taps[0], taps[1]), np.minimum(taps[2], taps[3]))
+    high = np.maximum(np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3]))
+    clipped: Planes = np.clip(mixed, low, high)
+    return clipped
