@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -29,7 +28,7 @@ from meshing.errors import AnatomyError, DamagedFileError, DecodeError, TooLarge
 from meshing.importing.limits import DEFAULT, Limits
 
 # What a child may answer with; anything else is refused unread.
-_DTYPES = {f"{order}{kind}" for order in "<|" for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", "i8", "u8")}
+_DTYPES = {"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"}
 _LENGTH = struct.Struct("<I")
 _MOST_HEADER_BYTES = 1 << 16
 _MOST_TEXT = 200
@@ -39,24 +38,6 @@ _MOST_CHILDREN = max(1, min(4, os.cpu_count() or 1))
 
 # A pipe of the usual 64 KiB makes the two processes take turns eight times per slice.
 _PIPE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedImage:
-    """What the child read from an image file.
-
-    Parameters
-    ----------
-    voxels
-        (I, J, K) or (I, J, K, phases), Fortran-ordered.
-    spacing, origin, direction
-        As the file states them (LPS for ITK's own formats); direction is row-major, (3, 3).
-    """
-
-    voxels: npt.NDArray[Any]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: npt.NDArray[np.float64]
 
 
 def decode_frames(source: bytes | Path, *, limits: Limits = DEFAULT) -> npt.NDArray[Any]:
@@ -95,23 +76,6 @@ def decode_many(sources: Iterable[bytes | Path], *, limits: Limits = DEFAULT) ->
         finally:
             for waiting in ahead:
                 waiting.cancel()
-
-
-def read_image(path: Path, *, payload_bytes: int, limits: Limits = DEFAULT) -> DecodedImage:
-    """The image that ITK reads from one self-contained file whose header the gate has passed.
-
-    Parameters
-    ----------
-    payload_bytes
-        What the voxels take unpacked, by the header: the child gets memory for that, twice, and no more.
-
-    Raises
-    ------
-    DecodeError, DamagedFileError, UnsupportedError, TooLargeError
-        As `decode_frames`.
-    """
-    with _borrowed() as child:
-        return child.image(path, payload_bytes, limits)
 
 
 def close() -> None:
@@ -189,8 +153,8 @@ class _Child:
     def frames(self, source: bytes | Path, limits: Limits) -> npt.NDArray[Any]:
         where = source if isinstance(source, Path) else "compressed frames"
         with self._answering(where, limits.decode_seconds) as watch:
-            self._ask("frames", source, limits.decode_memory_bytes)
-            dtype, shape, _ = self._announced(where, limits, dimensions=3)
+            self._ask(source, limits.decode_memory_bytes)
+            dtype, shape = self._announced(where, limits)
             watch.extend(limits.decode_seconds * shape[0] / 10)
             stored = np.empty(shape, dtype)
             for number in range(shape[0]):
@@ -198,22 +162,6 @@ class _Child:
                     raise _nonsense(where)
                 self._fill(stored[number])
         return stored
-
-    def image(self, path: Path, payload_bytes: int, limits: Limits) -> DecodedImage:
-        with self._answering(path, limits.decode_seconds + payload_bytes / 10e6):
-            self._ask("image", path, limits.decode_memory_bytes + 2 * payload_bytes)
-            dtype, shape, header = self._announced(path, limits, dimensions=None)
-            if header.get("components") != 1:
-                raise UnsupportedError(f"each voxel holds {header.get('components')} values", where=path)
-            voxels = np.empty(shape[::-1], dtype)
-            self._fill(voxels)
-        size = len(shape)
-        return DecodedImage(
-            voxels.T,
-            _numbers(header.get("spacing"), size, path),
-            _numbers(header.get("origin"), size, path),
-            np.reshape(_numbers(header.get("direction"), size**2, path), (size, size)),
-        )
 
     # ---- one question, one answer
 
@@ -235,8 +183,8 @@ class _Child:
             if watch.rang:
                 self.kill()
 
-    def _ask(self, verb: str, source: bytes | Path, memory: int) -> None:
-        request: dict[str, Any] = {"verb": verb, "memory": memory}
+    def _ask(self, source: bytes | Path, memory: int) -> None:
+        request: dict[str, Any] = {"memory": memory}
         if isinstance(source, Path):
             request["path"] = str(source.resolve())
         else:
@@ -248,15 +196,13 @@ class _Child:
             self._process.stdin.write(source)
         self._process.stdin.flush()
 
-    def _announced(
-        self, where: str | Path, limits: Limits, dimensions: int | None
-    ) -> tuple[np.dtype[Any], tuple[int, ...], dict[str, Any]]:
-        """dtype and shape of the array to come, both believable."""
+    def _announced(self, where: str | Path, limits: Limits) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """dtype and shape (frames, rows, columns) of what is to come, both believable."""
         header = self._header(where)
         shape = header.get("shape")
-        if header.get("dtype") not in _DTYPES or not isinstance(shape, list) or len(shape) not in (2, 3, 4):
+        if header.get("dtype") not in _DTYPES or not isinstance(shape, list) or len(shape) != 3:
             raise _nonsense(where)
-        if (dimensions and len(shape) != dimensions) or not all(type(size) is int and size > 0 for size in shape):
+        if not all(type(size) is int and size > 0 for size in shape):
             raise _nonsense(where)
         dtype, voxels = np.dtype(header["dtype"]), math.prod(shape)
         if voxels > limits.max_voxels or voxels * dtype.itemsize > limits.max_bytes:
@@ -265,7 +211,7 @@ class _Child:
                 where=where,
                 hint="raise the limit max_voxels",
             )
-        return dtype, tuple(shape), header
+        return dtype, tuple(shape)
 
     def _header(self, where: str | Path) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -354,13 +300,6 @@ def _refusal(header: dict[str, Any], where: str | Path) -> AnatomyError:
 
 def _nonsense(where: str | Path) -> DecodeError:
     return DecodeError("the codec answered what cannot be", where=where, hint="export the file again")
-
-
-def _numbers(listed: object, count: int, where: str | Path) -> tuple[float, ...]:
-    numbers = listed if isinstance(listed, list) else []
-    if len(numbers) != count or not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-        raise _nonsense(where)
-    return tuple(float(number) for number in numbers)
 
 
 def _exactly(read: bytes, size: int) -> bytes:

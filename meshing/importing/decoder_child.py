@@ -4,9 +4,8 @@ It believes nothing and is believed nothing: whatever it is fed may crash, hang 
 may write no file, has a memory limit where the system knows one, and its parent checks each byte that it says.
 
 Spoken over the pipes, both ways: four bytes with the length of a JSON header, the header, and the raw bytes that the
-header announces. Requests: `{"verb": "frames"|"image", "path": … or "bytes": n, "memory": n}`. Answers:
-`{"dtype", "shape", …}`, then the voxels; or `{"refused": kind, "text": …}`; frames come one by one, each after its own
-`{"frame": n}`, or a refusal in its place.
+header announces. A request is `{"path": … or "bytes": n, "memory": n}`; the answer is `{"dtype", "shape"}` and then each
+frame after its own `{"frame": n}`; or, in the place of any of them, `{"refused": kind, "text": …}`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,10 +61,9 @@ def main() -> None:
     _give_up_rights()
     while (request := _receive(requests)) is not None:
         source: Path | bytes = Path(request["path"]) if "path" in request else requests.read(request["bytes"])
-        verb: Callable[[Path | bytes], Iterator[Answer]] = {"frames": frames, "image": image}[request["verb"]]
         try:
             with _memory(request["memory"]):
-                for header, array in verb(source):
+                for header, array in frames(source):
                     _send(answers, header, array)
         except Refusal as refusal:
             _send(answers, {"refused": refusal.kind, "text": refusal.text})
@@ -76,12 +74,7 @@ def main() -> None:
             _send(answers, {"refused": "damaged", "text": f"the reader refuses it ({type(error).__name__})"})
 
 
-# ------------------------------------------------------------------------------------------------------------- verbs
-
-Answer = tuple[dict[str, Any], npt.NDArray[Any] | None]
-
-
-def frames(source: Path | bytes) -> Iterator[Answer]:
+def frames(source: Path | bytes) -> Iterator[tuple[dict[str, Any], npt.NDArray[Any] | None]]:
     """First what is to come, then the stored values of each frame, (rows, columns), of a DICOM file."""
     import pydicom
     from pydicom.pixels import get_decoder
@@ -97,31 +90,6 @@ def frames(source: Path | bytes) -> Iterator[Answer]:
         if frame is None:
             raise Refusal("damaged", f"it holds {number} of {count} frames")
         yield {"frame": number}, np.ascontiguousarray(frame, dtype=dtype)
-
-
-def image(source: Path | bytes) -> Iterator[Answer]:
-    """The voxels and the geometry of an image file that ITK reads."""
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(source))
-    reader.SetImageIO("MetaImageIO")
-    try:
-        read = reader.Execute()
-    except RuntimeError as error:
-        memory = "allocate" in str(error) or "bad_alloc" in str(error)
-        raise Refusal("memory" if memory else "damaged", "the image reader refuses it") from error
-    voxels = sitk.GetArrayViewFromImage(read)
-    header = {
-        "dtype": voxels.dtype.str,
-        "shape": list(voxels.shape[::-1]),
-        "spacing": read.GetSpacing(),
-        "origin": read.GetOrigin(),
-        "direction": read.GetDirection(),
-        "components": read.GetNumberOfComponentsPerPixel(),
-    }
-    yield header, np.ascontiguousarray(voxels)
 
 
 def _judge_pixels(dataset: Any) -> tuple[int, np.dtype[Any]]:

@@ -16,12 +16,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
 
 from meshing.errors import DamagedFileError, NoImagesError, TooLargeError, UnsupportedError
 from meshing.importing.limits import DEFAULT, GIB, MIB, Limits
 
+Packing = Literal["raw", "gzip", "zlib", "deflate", "bzip2"]
+
 _CHUNK = MIB
+_WINDOW_BITS = {"gzip": 31, "zlib": 15, "deflate": -15}
 
 # A suffix says how a file is read and nothing about whose it is; every other suffix could be part of a name.
 _KEPT_SUFFIXES = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
@@ -113,9 +117,7 @@ def inflate(stream: BinaryIO | bytes, limits: Limits = DEFAULT, *, where: str | 
     return bytes(unpacked)
 
 
-def unpacked_chunks(
-    packed: BinaryIO, packing: Literal["raw", "gzip", "deflate", "bzip2"], *, where: str | Path = ""
-) -> Iterator[bytes]:
+def unpacked_chunks(packed: BinaryIO, packing: Packing, *, where: str | Path = "") -> Iterator[bytes]:
     """The unpacked bytes, piece by piece, none larger than 1 MiB however small the packed piece was.
 
     A gzip file of several members (pigz, bgzip) is read to its last; what follows that is ignored, as gzip does.
@@ -137,18 +139,17 @@ def unpacked_chunks(
         ) from error
 
 
-def _inflated(packed: BinaryIO, packing: Literal["gzip", "deflate"]) -> Iterator[bytes]:
-    wbits = 31 if packing == "gzip" else -15
-    inflater, piece = zlib.decompressobj(wbits), packed.read(_CHUNK)
+def _inflated(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+    inflater, piece = zlib.decompressobj(_WINDOW_BITS[packing]), packed.read(_CHUNK)
     while True:
         chunk = inflater.decompress(piece, _CHUNK)
         if chunk:
             yield chunk
         if inflater.eof:
             piece = inflater.unused_data or packed.read(_CHUNK)
-            if packing == "deflate" or not piece.startswith(b"\x1f"):
+            if packing != "gzip" or not piece.startswith(b"\x1f"):
                 return
-            inflater = zlib.decompressobj(wbits)
+            inflater = zlib.decompressobj(_WINDOW_BITS[packing])
         elif inflater.unconsumed_tail or len(chunk) == _CHUNK:
             piece = inflater.unconsumed_tail
         elif not (piece := packed.read(_CHUNK)):
@@ -164,6 +165,55 @@ def _bunzipped(packed: BinaryIO) -> Iterator[bytes]:
         chunk = unpacker.decompress(piece, _CHUNK)
         if chunk:
             yield chunk
+
+
+class Unpacked:
+    """A file read forward, unpacked as it comes; only as much is unpacked as is asked for.
+
+    Parameters
+    ----------
+    packed_from
+        Bytes of plain header before the packing begins.
+    """
+
+    def __init__(self, path: Path, packing: Packing, *, packed_from: int = 0) -> None:
+        self.path = path
+        self._file = path.open("rb")
+        self._file.seek(packed_from)
+        self._chunks = unpacked_chunks(self._file, packing, where=path)
+        self._left = memoryview(b"")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes.
+
+        Raises
+        ------
+        DamagedFileError
+            If fewer are left.
+        """
+        return b"".join(self.pieces(size))
+
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        """The next `size` bytes, in pieces of at most 1 MiB. Raises as `read`."""
+        wanted = size
+        while wanted:
+            if not self._left:
+                self._left = memoryview(next(self._chunks, b""))
+            if not self._left:
+                raise DamagedFileError(
+                    f"the file ends {wanted} bytes before the end of its voxels",
+                    where=self.path,
+                    hint="it is truncated: copy it again",
+                )
+            piece, self._left = self._left[:wanted], self._left[wanted:]
+            wanted -= len(piece)
+            yield piece
 
 
 class _Meter:
