@@ -13,34 +13,34 @@ _CANDIDATES = 8
 """Triangles tried per sample: those whose own samples lie nearest."""
 
 
-def deviation(one: Surface, other: Surface, *, samples: int = 20_000) -> Deviation:
+def deviation(one: Surface, other: Surface, *, samples: int = 5_000) -> Deviation:
     """Two-sided distance between surfaces, in mm.
 
-    Each surface is sampled evenly by area (and at its vertices); every sample is measured exactly against the nearest
-    triangles of the other. The mean weighs both directions alike; the maximum is the sampled Hausdorff distance.
+    Samples lie evenly by area, and at vertices, where a lost tip shows; each is measured exactly against the nearest
+    triangles of the other surface. The mean is over the even samples and weighs both directions alike; the maximum is
+    the sampled Hausdorff distance.
 
     Parameters
     ----------
     samples
-        Per direction.
+        Even ones per direction; 5,000 hold the mean stable to a few per cent.
     """
-    there = _distances(_samples(one, samples), other, samples)
-    back = _distances(_samples(other, samples), one, samples)
-    if len(there) == 0 or len(back) == 0:
+    if len(one.faces) == 0 or len(other.faces) == 0:
         return Deviation(float("inf"), float("inf"))
-    return Deviation(float((there.mean() + back.mean()) / 2), float(max(there.max(), back.max())))
+    there, back = _to_other(one, other, samples), _to_other(other, one, samples)
+    mean = (there[:samples].mean() + back[:samples].mean()) / 2
+    return Deviation(float(mean), float(max(there.max(), back.max())))
 
 
-def _samples(surface: Surface, count: int) -> Points:
-    points, _ = _spread(surface.vertices.astype(np.float64), surface.faces, count)
-    step = max(len(surface.vertices) // count, 1)
-    return np.vstack([points, surface.vertices[::step].astype(np.float64)])
+def _to_other(one: Surface, other: Surface, samples: int) -> Points:
+    """Distances of the even samples of `one`, then of up to twice as many of its vertices."""
+    even, _ = _spread(one.vertices.astype(np.float64), one.faces, samples)
+    step = max(len(one.vertices) // (2 * samples), 1)
+    return _distances(np.vstack([even, one.vertices[::step].astype(np.float64)]), other, samples)
 
 
 def _spread(vertices: Points, faces: Faces, count: int) -> tuple[Points, npt.NDArray[np.int64]]:
     """Points even by area, with the face of each; deterministic (a low-discrepancy sequence within faces)."""
-    if len(faces) == 0:
-        return np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     ends = np.cumsum(area) / max(area.sum(), 1e-30)
@@ -57,13 +57,13 @@ def _distances(points: Points, surface: Surface, samples: int) -> Points:
     from scipy.spatial import cKDTree
 
     vertices = surface.vertices.astype(np.float64)
-    if len(points) == 0 or len(surface.faces) == 0:
-        return np.zeros(0)
-    spread, face = _spread(vertices, surface.faces, 3 * samples)
+    spread, face = _spread(vertices, surface.faces, 4 * samples)
     corners = np.arange(len(surface.faces))
     anchors = np.vstack([spread, vertices[surface.faces].mean(axis=1)])
     owner = np.concatenate([face, corners])
-    _, nearest = cKDTree(anchors).query(points, k=min(_CANDIDATES, len(anchors)))
+    _, nearest = cKDTree(anchors, compact_nodes=False, balanced_tree=False).query(
+        points, k=min(_CANDIDATES, len(anchors)), workers=-1
+    )
     nearest = nearest.reshape(len(points), -1)
     best = np.full(len(points), np.inf)
     for candidate in owner[nearest].T:
