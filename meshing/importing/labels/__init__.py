@@ -1,0 +1,107 @@
+"""The door for label maps: files that others drew become a `Segmentation` on the scan's grid.
+
+NIfTI (names from a Caret table in its header), NRRD, Slicer's `.seg.nrrd`, DICOM SEG, or a folder with one mask per
+structure. Names find their structure, colour and code in the terminology; what the terminology does not know keeps its
+own. Labels on another grid are resampled by nearest neighbour, and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from meshing.errors import AnatomyError, NoImagesError, SegmentationError, UnsupportedError
+from meshing.importing.dicom.reading import looks_like_dicom
+from meshing.importing.files import is_volume_file
+from meshing.importing.labels.assembly import Assembly
+from meshing.importing.labels.dicom_seg import read_dicom_seg
+from meshing.importing.labels.drawn import Drawn
+from meshing.importing.labels.map_file import read_map
+from meshing.importing.limits import DEFAULT, Limits
+from meshing.progress import Progress, part, silent
+from meshing.segmentation import Segmentation
+from meshing.volume import Fact, Grid
+
+__all__ = ["read_labels"]
+
+# What an operating system or a viewer leaves in a folder.
+_LITTER = ("thumbs.db", "desktop.ini")
+
+
+def read_labels(
+    path: Path, grid: Grid, *, limits: Limits = DEFAULT, progress: Progress = silent
+) -> tuple[Segmentation, tuple[Fact, ...]]:
+    """The structures drawn in a label file, or in a folder of masks, on `grid`.
+
+    Facts name the structures without a voxel, what was resampled and how much of it fell outside, copies that were
+    dropped and, in a folder, how many files were no masks.
+
+    Raises
+    ------
+    SegmentationError
+        If nothing is drawn, if it does not lie on the scan, or if the values are no labels.
+    ScanError, DecodeError
+        If the file cannot be read, as `files.read_header` and `decoder.decode_frames`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, grid, limits, progress)
+    if not path.is_file():
+        raise NoImagesError("there is no such label file or folder", where=path, hint="check the path")
+    drawn = _read_one(path, limits, part(progress, 0.0, 0.7))
+    assembly = Assembly(grid, where=path)
+    assembly.add_as_drawn(drawn)
+    progress(0.9, "naming structures")
+    return assembly.finished(f"labels ({drawn.format})")
+
+
+def _read_folder(folder: Path, grid: Grid, limits: Limits, progress: Progress) -> tuple[Segmentation, tuple[Fact, ...]]:
+    """One mask per file, its stem the name; what is no mask is counted, not read."""
+    files = [file for file in sorted(folder.iterdir()) if _may_hold_labels(file)]
+    assembly = Assembly(grid, where=folder)
+    refused: list[str] = []
+    for number, file in enumerate(files):
+        progress(number / len(files), "reading masks")
+        try:
+            assembly.add_mask_by_mask(_read_one(file, limits))
+        except AnatomyError as error:
+            # One damaged mask among a hundred: the others are good, and the fact says that it is missing.
+            refused.append(error.message)
+    if not assembly.has_segments:
+        raise SegmentationError(
+            f"none of its {len(files)} files holds a mask that lies on the scan"
+            + (f": {refused[0]}" if refused else ""),
+            where=folder,
+            hint="give the folder with one .nii.gz, .nrrd or .mha mask per structure",
+        )
+    segmentation, facts = assembly.finished("labels (folder of masks)")
+    return segmentation, (*facts, *_refusals(refused))
+
+
+def _read_one(path: Path, limits: Limits, progress: Progress = silent) -> Drawn:
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if is_volume_file(path):
+        return read_map(path, limits, progress)
+    if looks_like_dicom(head):
+        return read_dicom_seg(path, limits, progress)
+    raise UnsupportedError(
+        "it is no label file that is read here", where=path, hint="give NIfTI, NRRD, .seg.nrrd, MHA or DICOM SEG"
+    )
+
+
+def _may_hold_labels(file: Path) -> bool:
+    """Files alone: neither hidden ones nor links, which may lead anywhere."""
+    if file.is_symlink() or not file.is_file() or file.name.startswith(".") or file.name.lower() in _LITTER:
+        return False
+    if is_volume_file(file):
+        return True
+    with file.open("rb") as stream:
+        return looks_like_dicom(stream.read(512))
+
+
+def _refusals(refused: list[str]) -> Iterator[Fact]:
+    if refused:
+        reasons = "; ".join(sorted(set(refused))[:5])
+        text = f"{len(refused)} files of the folder were left out: {reasons}"
+        yield Fact("labels", text, {"left_out": len(refused)})

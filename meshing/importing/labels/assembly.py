@@ -1,0 +1,250 @@
+"""Drawn labels brought onto the scan's grid, packed into layers, named, and their nesting found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meshing.errors import SegmentationError
+from meshing.importing.labels.align import extent_mm, on_grid
+from meshing.importing.labels.drawn import Drawn, Name, compact, structure_of
+from meshing.segmentation import Segment, Segmentation
+from meshing.terminology import Structure, plain
+from meshing.volume import Fact, Grid, is_same_grid
+
+# A part lies inside another when so much of it does: drawings of wall and lumen cross by a voxel here and there.
+INSIDE = 0.95
+
+_MOST_LISTED = 40
+
+Box = tuple[slice, slice, slice]
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A segment to be: its place in the layers, its structure, its bounding box and its voxels.
+
+    `rank` says who keeps the plain key when several claim it: 0 a file of its own under that very name, 1 a file of
+    its own, 2 one label among others.
+    """
+
+    layer: int
+    label: int
+    structure: Structure
+    box: Box
+    voxels: int
+    rank: int = 2
+
+
+class Assembly:
+    """Collects drawn labels on one grid; `finished` is the segmentation and what was done.
+
+    Parameters
+    ----------
+    where
+        The label file or folder, for errors.
+    """
+
+    def __init__(self, grid: Grid, *, where: Path) -> None:
+        self._grid, self._where = grid, where
+        self._layers: list[npt.NDArray[np.uint16]] = []
+        self._entries: list[_Entry] = []
+        self._empty: list[str] = []
+        self._lost: list[str] = []
+        self._copies: list[str] = []
+        self._facts: list[Fact] = []
+
+    @property
+    def has_segments(self) -> bool:
+        return bool(self._entries)
+
+    def add_as_drawn(self, drawn: Drawn) -> None:
+        """The layers of a file as they are, so that every label keeps its number.
+
+        Raises
+        ------
+        SegmentationError
+            If it draws nothing, or nothing that lies on the grid.
+        """
+        present = _present(drawn)
+        if not present:
+            raise SegmentationError("nothing is drawn in it: every voxel is 0", where=self._where)
+        layers = self._aligned(drawn)
+        found = [(number, label, box) for number, layer in enumerate(layers) for label, box in _boxes(layer)]
+        for number, label, box in found:
+            structure = structure_of(drawn.name(number, label, alone=len(present) == 1), label)
+            voxels = int(np.count_nonzero(layers[number][box] == label))
+            self._entries.append(_Entry(len(self._layers) + number, label, structure, box, voxels))
+        self._layers += [layer.astype(np.uint16, copy=False) for layer in layers]
+        self._note_absent(drawn, present, found)
+
+    def add_mask_by_mask(self, drawn: Drawn) -> None:
+        """Each label of a file into the first layer where it is free; its number stays where no other has it.
+
+        Raises
+        ------
+        SegmentationError
+            If what it draws does not lie on the grid.
+        """
+        present = _present(drawn)
+        layers = self._aligned(drawn) if present else []
+        found = [(number, label, box) for number, layer in enumerate(layers) for label, box in _boxes(layer)]
+        alone = len(present) <= 1
+        for number, label, box in found:
+            self._add_mask(layers[number][box] == label, box, label, drawn.name(number, label, alone), alone)
+        self._note_absent(drawn, present, found)
+        if not present and not drawn.names:
+            self._empty.append(structure_of(Name(drawn.fallback), 0).name)
+
+    def finished(self, source: str) -> tuple[Segmentation, tuple[Fact, ...]]:
+        """The segmentation, each part inside the smallest that contains it, and the facts."""
+        keys = _unique_keys(self._entries)
+        inside = self._nesting()
+        segments = tuple(
+            Segment(key, entry.label, entry.layer, entry.structure, None if parent is None else keys[parent])
+            for key, entry, parent in zip(keys, self._entries, inside, strict=True)
+        )
+        layers = tuple(compact(layer) for layer in self._layers)
+        return Segmentation(layers, self._grid, segments, source), tuple(self._all_facts(segments))
+
+    # ---- on the way in
+
+    def _aligned(self, drawn: Drawn) -> list[npt.NDArray[Any]]:
+        """Layers on the scan's grid; resampling is noted, and refused when nothing is left."""
+        self._facts += [fact for fact in drawn.facts if fact not in self._facts]
+        if is_same_grid(drawn.grid, self._grid):
+            return list(drawn.layers)
+        layers = [on_grid(layer, drawn.grid, self._grid) for layer in drawn.layers]
+        before, after = _volume_ml(drawn.layers, drawn.grid), _volume_ml(layers, self._grid)
+        if not after:
+            raise SegmentationError(
+                f"its labels lie outside the scan: they span {extent_mm(drawn.grid)}, the scan {extent_mm(self._grid)}",
+                where=self._where,
+                hint="the labels belong to another scan, or were drawn on a registered copy of this one",
+            )
+        shape = " × ".join(map(str, drawn.grid.shape))
+        spacing = " × ".join(f"{mm:.3g}" for mm in drawn.grid.spacing_mm)
+        text = (
+            f"labels on another grid ({shape} voxels of {spacing} mm) were brought onto the scan's by nearest "
+            f"neighbour: {before:.4g} ml became {after:.4g} ml"
+        )
+        values = {"shape": list(drawn.grid.shape), "before_ml": round(before, 4), "after_ml": round(after, 4)}
+        self._facts.append(Fact("labels", text, values))
+        return layers
+
+    def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, label: int, name: Name, alone: bool) -> None:
+        voxels = int(np.count_nonzero(mask))
+        structure = structure_of(name, len(self._entries) + 1)
+        rank = 2 if not alone else 1 if plain(name.text) != structure.key else 0
+        for at, entry in enumerate(self._entries):
+            same = entry.structure.key == structure.key and entry.box == box and entry.voxels == voxels
+            if same and ((self._layers[entry.layer][box] == entry.label) == mask).all():
+                self._copies.append(structure.name)
+                self._entries[at] = replace(entry, rank=min(entry.rank, rank))
+                return
+        number = self._free_layer(mask, box)
+        taken = {entry.label for entry in self._entries}
+        if label in taken:
+            label = next(free for free in range(1, len(taken) + 2) if free not in taken)
+        self._layers[number][box][mask] = label
+        self._entries.append(_Entry(number, label, structure, box, voxels, rank))
+
+    def _free_layer(self, mask: npt.NDArray[np.bool_], box: Box) -> int:
+        for number, layer in enumerate(self._layers):
+            if not layer[box][mask].any():
+                return number
+        self._layers.append(np.zeros(self._grid.shape, np.uint16, order="F"))
+        return len(self._layers) - 1
+
+    def _note_absent(self, drawn: Drawn, present: set[Place], found: list[tuple[int, int, Box]]) -> None:
+        """Names that no voxel of the file has, and labels whose voxels all lie off the scan."""
+        self._empty += [structure_of(name, 0).name for at, name in drawn.names.items() if at not in present]
+        for layer, label in sorted(present - {(layer, label) for layer, label, _ in found}):
+            self._lost.append(structure_of(drawn.name(layer, label, alone=len(present) == 1), label).name)
+
+    # ---- on the way out
+
+    def _nesting(self) -> list[int | None]:
+        """For each entry the smallest other one that holds 95 % of it, or None."""
+        shared = self._shared_voxels()
+        inside: list[int | None] = []
+        for child, entry in enumerate(self._entries):
+            parents = [
+                parent
+                for parent, other in enumerate(self._entries)
+                if other.voxels > entry.voxels and shared.get((child, parent), 0) >= INSIDE * entry.voxels
+            ]
+            inside.append(min(parents, key=lambda parent: self._entries[parent].voxels, default=None))
+        return inside
+
+    def _shared_voxels(self) -> dict[tuple[int, int], int]:
+        """Voxels that two entries of different layers share."""
+        index = {(entry.layer, entry.label): number for number, entry in enumerate(self._entries)}
+        shared: dict[tuple[int, int], int] = {}
+        for one in range(len(self._layers)):
+            for other in range(one + 1, len(self._layers)):
+                both = (self._layers[one] > 0) & (self._layers[other] > 0)
+                pairs = self._layers[one][both].astype(np.uint32) << 16 | self._layers[other][both]
+                for pair, voxels in zip(*np.unique(pairs, return_counts=True), strict=True):
+                    a, b = index.get((one, int(pair) >> 16)), index.get((other, int(pair) & 0xFFFF))
+                    if a is not None and b is not None:
+                        shared[a, b] = shared[b, a] = int(voxels)
+        return shared
+
+    def _all_facts(self, segments: tuple[Segment, ...]) -> Iterator[Fact]:
+        yield from self._facts
+        if self._empty:
+            names = list(dict.fromkeys(self._empty))
+            yield Fact("labels", f"{len(names)} structures have no voxel: {_listed(names)}", {"empty": names})
+        if self._lost:
+            text = f"{len(self._lost)} structures lie wholly outside the scan: {_listed(self._lost)}"
+            yield Fact("labels", text, {"outside": self._lost})
+        if self._copies:
+            names = list(dict.fromkeys(self._copies))
+            yield Fact("labels", f"drawn twice, voxel for voxel, and kept once: {_listed(names)}", {"copies": names})
+        nested = {segment.key: segment.inside for segment in segments if segment.inside}
+        if nested:
+            text = "; ".join(f"{child} in {parent}" for child, parent in list(nested.items())[:_MOST_LISTED])
+            yield Fact("labels", f"nested by at least {INSIDE:.0%} of their voxels: {text}", {"inside": nested})
+
+
+def _boxes(layer: npt.NDArray[Any]) -> Iterator[tuple[int, Box]]:
+    """Each label that some voxel has, with its bounding box."""
+    from scipy.ndimage import find_objects
+
+    for label, box in enumerate(find_objects(layer), start=1):
+        if box is not None:
+            yield label, box
+
+
+def _present(drawn: Drawn) -> set[Place]:
+    """(layer, label) of what some voxel of the file has."""
+    drawn_labels = (np.flatnonzero(np.bincount(layer.ravel(order="K"))) for layer in drawn.layers)
+    return {(at, int(label)) for at, labels in enumerate(drawn_labels) for label in labels if label}
+
+
+def _volume_ml(layers: Sequence[npt.NDArray[Any]], grid: Grid) -> float:
+    return sum(int(np.count_nonzero(layer)) for layer in layers) * grid.voxel_volume_mm3 / 1000.0
+
+
+def _unique_keys(entries: list[_Entry]) -> list[str]:
+    """`structure.key` for the entry of best rank, and `key_2`, `key_3`, … for those that claim it too."""
+    keys: dict[int, str] = {}
+    for at in sorted(range(len(entries)), key=lambda at: (entries[at].rank, at)):
+        plain_key = entries[at].structure.key
+        numbered = (f"{plain_key}_{number}" for number in count(2))
+        taken = set(keys.values())
+        keys[at] = plain_key if plain_key not in taken else next(key for key in numbered if key not in taken)
+    return [keys[at] for at in range(len(entries))]
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")
