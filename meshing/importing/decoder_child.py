@@ -4,7 +4,7 @@ It believes nothing and is believed nothing: whatever it is fed may crash, hang 
 may write no file, has a memory limit where the system knows one, and its parent checks each byte that it says.
 
 Spoken over the pipes, both ways: four bytes with the length of a JSON header, the header, and the raw bytes that the
-header announces. A request is `{"path": … or "bytes": n, "memory": n}`; the answer is `{"dtype", "shape"}` and then each
+header announces. A request is `{"path": … or "bytes": n, "memory": n}`, the answer `{"dtype", "shape"}` and then each
 frame after its own `{"frame": n}`; or, in the place of any of them, `{"refused": kind, "text": …}`.
 """
 
