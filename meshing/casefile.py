@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -153,9 +153,7 @@ def _write_array(folder: Path, name: str, array: npt.NDArray[Any]) -> dict[str, 
     """The part of that array: `room/stem-<hash>.npy`, written unless it lies there already."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    payload = memoryview(array.ravel(order="K")).cast("B") if array.size else memoryview(b"")
-    if not (array.flags.f_contiguous or array.flags.c_contiguous):
-        payload = memoryview(np.ascontiguousarray(array).ravel()).cast("B")
+    payload = _bytes_in_memory_order(array)
     digest = hashlib.blake2b(header.getvalue(), digest_size=8)
     digest.update(payload)
     path = f"{name}-{digest.hexdigest()}.npy"
@@ -176,6 +174,13 @@ def _write_array(folder: Path, name: str, array: npt.NDArray[Any]) -> dict[str, 
 
         write_checked(target, write, is_right, CaseError)
     return {"file": path, "bytes": size}
+
+
+def _bytes_in_memory_order(array: npt.NDArray[Any]) -> memoryview:
+    """What `.npy` stores: Fortran order where the array has it, else C order."""
+    order: Literal["F", "C"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    flat: npt.NDArray[np.uint8] = array.ravel(order=order).view(np.uint8)
+    return flat.data
 
 
 def _load(folder: Path, part: Mapping[str, Any]) -> npt.NDArray[Any]:
