@@ -1,4 +1,4 @@
-"""What was done to a scan on its way in, as sentences and numbers that the case keeps."""
+"""What was done to a scan on its way in: sentences and numbers that the case keeps; none of them names a patient."""
 
 from __future__ import annotations
 
@@ -6,38 +6,31 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from meshing.importing.dicom.folder import Found
 from meshing.importing.dicom.geometry import Stack
 from meshing.importing.dicom.grouping import Entry, Phase
 from meshing.importing.dicom.identifiers import Pseudonyms
+from meshing.importing.dicom.survey import counted
 from meshing.volume import Fact, Volume
 
 # Below this a distance is the rounding of printed positions, and no news.
 _NEWS_MM = 1e-3
 
 
-def facts_of(entry: Entry, phase: Phase, volume: Volume, found: Found, pseudonyms: Pseudonyms) -> tuple[Fact, ...]:
-    """All facts of one import, in the order of the steps that made them."""
-    return tuple(_facts(entry, phase, volume, found, pseudonyms))
+def facts_of(entry: Entry, phase: Phase, volume: Volume, damaged: int, pseudonyms: Pseudonyms) -> tuple[Fact, ...]:
+    """All facts of one import, in the order of the steps that made them.
 
-
-def _facts(entry: Entry, phase: Phase, volume: Volume, found: Found, pseudonyms: Pseudonyms) -> Iterator[Fact]:
-    first, stack = phase.slices[0].header, phase.stack
-    assert stack is not None
-    yield _source(entry, phase, pseudonyms)
-    if first.technique:
-        named = ", ".join(f"{name} {value}" for name, value in first.technique)
-        yield Fact("technique", f"The header says: {named}.", dict(first.technique))
-    if entry.copies:
-        yield Fact("duplicates", f"{entry.copies} identical copies were left out.", {"copies": entry.copies})
-    if found.damaged:
-        yield Fact(
-            "damaged", f"{len(found.damaged)} files could not be read and were left out.", {"files": len(found.damaged)}
-        )
-    for remark in entry.remarks:
-        yield Fact("frame of reference", f"{remark[0].upper()}{remark[1:]}.", {})
-    yield from _geometry(stack, phase, volume)
-    yield from _values(phase, volume)
+    Parameters
+    ----------
+    damaged
+        Files beside the series that could not be read.
+    """
+    return (
+        _source(entry, phase, pseudonyms),
+        *_technique(phase),
+        *_left_out(entry, damaged),
+        *_geometry(phase, volume),
+        *_values(phase, volume),
+    )
 
 
 def _source(entry: Entry, phase: Phase, pseudonyms: Pseudonyms) -> Fact:
@@ -56,21 +49,30 @@ def _source(entry: Entry, phase: Phase, pseudonyms: Pseudonyms) -> Fact:
             "phases": len(entry.phases),
             "study": pseudonyms.of(first.study),
             "series": pseudonyms.of(first.series),
-            "transfer_syntaxes": sorted({one.header.syntax for one in phase.slices}),
         },
     )
 
 
-def _geometry(stack: Stack, phase: Phase, volume: Volume) -> Iterator[Fact]:
-    if stack.is_tilted:
-        tag = phase.slices[0].header.tilt_tag_deg
-        said = "no tag says so" if tag is None else f"the tag says {tag:g}°"
-        yield Fact(
-            "tilt",
-            f"The slices are tilted by {stack.tilt_deg:.2f}° against their stack, measured from positions ({said}); "
-            f"they were shifted within their planes onto an upright grid of {' × '.join(map(str, volume.grid.shape))}.",
-            {"tilt_deg": stack.tilt_deg, "tag_deg": tag},
-        )
+def _technique(phase: Phase) -> Iterator[Fact]:
+    technique = dict(phase.slices[0].header.technique)
+    if technique:
+        named = ", ".join(f"{name} {value}" for name, value in technique.items())
+        yield Fact("technique", f"The header says: {named}.", technique)
+
+
+def _left_out(entry: Entry, damaged: int) -> Iterator[Fact]:
+    if entry.copies:
+        yield Fact("duplicates", f"{counted(entry.copies, 'identical file')} left out.", {"copies": entry.copies})
+    if damaged:
+        yield Fact("damaged", f"{counted(damaged, 'file')} beside it could not be read.", {"files": damaged})
+    for remark in entry.remarks:
+        yield Fact("frame of reference", f"{remark[0].upper()}{remark[1:]}.", {})
+
+
+def _geometry(phase: Phase, volume: Volume) -> Iterator[Fact]:
+    stack = phase.stack
+    if stack.tilt_deg:
+        yield _tilt(phase, volume)
     if stack.is_shifted:
         widest = float(np.linalg.norm(stack.drift_mm, axis=1).max())
         yield Fact(
@@ -79,51 +81,62 @@ def _geometry(stack: Stack, phase: Phase, volume: Volume) -> Iterator[Fact]:
             {"widest_mm": widest},
         )
     if stack.holes:
-        missing = sum(hole.missing for hole in stack.holes)
-        yield Fact(
-            "gaps",
-            f"{missing} missing slices in {len(stack.holes)} gaps of up to "
-            f"{max(hole.gap_mm for hole in stack.holes):.2f} mm were interpolated linearly.",
-            {"missing": missing, "gaps_mm": [hole.gap_mm for hole in stack.holes]},
-        )
-    if stack.uneven:
-        gaps = np.diff(stack.depths_mm)
+        yield _filled(stack)
+    if stack.is_uneven:
+        gaps, spacing = np.diff(stack.depths_mm), float(volume.grid.spacing_mm[2])
         yield Fact(
             "uneven",
-            f"Slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart; they were resampled every "
-            f"{volume.grid.spacing_mm[2]:.2f} mm.",
-            {"least_mm": float(gaps.min()), "most_mm": float(gaps.max())},
+            f"Slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart; they were resampled every {spacing:.2f} mm.",
+            {"least_mm": float(gaps.min()), "most_mm": float(gaps.max()), "spacing_mm": spacing},
         )
-    if not stack.needs_regularising:
-        jitter = position_error_mm(phase, volume)
-        if jitter > _NEWS_MM:
-            yield Fact(
-                "jitter",
-                f"Slices lie up to {jitter:.3f} mm off the regular grid, within tolerance.",
-                {"largest_mm": jitter},
-            )
+    if stack.is_regular and (jitter := position_error_mm(phase, volume)) > _NEWS_MM:
+        yield Fact(
+            "jitter",
+            f"Slices lie up to {jitter:.3f} mm off the regular grid, within the tolerance.",
+            {"largest_mm": jitter},
+        )
+
+
+def _tilt(phase: Phase, volume: Volume) -> Fact:
+    tilt, tag = phase.stack.tilt_deg, phase.slices[0].header.tilt_tag_deg
+    said = "no tag says so" if tag is None else f"the tag says {tag:g}°"
+    return Fact(
+        "tilt",
+        f"The slices are tilted by {tilt:.2f}° against their stack, measured from positions ({said}); they were "
+        f"shifted within their planes onto an upright grid of {' × '.join(map(str, volume.grid.shape))} voxels.",
+        {"tilt_deg": tilt, "tag_deg": tag},
+    )
+
+
+def _filled(stack: Stack) -> Fact:
+    missing = sum(hole.missing for hole in stack.holes)
+    widest = max(hole.gap_mm for hole in stack.holes)
+    return Fact(
+        "gaps",
+        f"{counted(missing, 'missing slice')} in {counted(len(stack.holes), 'gap')} of up to {widest:.2f} mm: "
+        "interpolated linearly, as asked for.",
+        {"missing": missing, "gaps_mm": [hole.gap_mm for hole in stack.holes]},
+    )
 
 
 def position_error_mm(phase: Phase, volume: Volume) -> float:
     """Largest distance between a slice's own position and where the volume puts its first voxel."""
-    indices = [(0, 0, k) for k in range(len(phase.slices))]
-    placed = volume.grid.to_patient(indices)
+    placed = volume.grid.to_patient([(0, 0, k) for k in range(len(phase.slices))])
     return float(np.linalg.norm(placed - [one.plane.position_mm for one in phase.slices], axis=1).max())
 
 
 def _values(phase: Phase, volume: Volume) -> Iterator[Fact]:
-    scales = {(one.plane.slope, one.plane.intercept) for one in phase.slices}
-    if len(scales) > 1:
-        slopes = sorted(slope for slope, _ in scales)
+    slopes = [one.plane.slope for one in phase.slices]
+    if len({(one.plane.slope, one.plane.intercept) for one in phase.slices}) > 1:
         yield Fact(
             "rescale",
-            f"Every slice was rescaled with its own slope, {slopes[0]:g} to {slopes[-1]:g}.",
-            {"least_slope": slopes[0], "most_slope": slopes[-1]},
+            f"Each slice was rescaled with its own slope and intercept, slopes {min(slopes):g} to {max(slopes):g}.",
+            {"least_slope": min(slopes), "most_slope": max(slopes)},
         )
     if volume.outside is not None:
         share = float(volume.outside.mean())
         yield Fact(
             "padding",
-            f"{100 * share:.2g} % of the voxels were never measured and read as the lowest value.",
+            f"{100 * share:.2g} % of the voxels were never measured; they read as the lowest value.",
             {"share": share},
         )

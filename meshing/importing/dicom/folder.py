@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from meshing.errors import DamagedFileError, NoImagesError, ScanError, TooLargeE
 from meshing.importing.dicom import tags
 from meshing.importing.dicom.headers import Header
 from meshing.importing.dicom.planes import header_of
-from meshing.importing.dicom.reading import quiet_pydicom, read_elements
+from meshing.importing.dicom.reading import looks_like_dicom, quiet_pydicom, read_elements
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.progress import Progress, silent
 
@@ -20,11 +21,10 @@ DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The headers under a path, what could not be read, and how many files are no DICOM."""
+    """The headers under a path, and what looks like DICOM and could not be read."""
 
     headers: tuple[Header, ...]
     damaged: tuple[ScanError, ...]
-    foreign: int
 
 
 def find_headers(path: Path, limits: Limits = DEFAULT, progress: Progress = silent) -> Found:
@@ -42,27 +42,55 @@ def find_headers(path: Path, limits: Limits = DEFAULT, progress: Progress = sile
     files = list(_files(path, limits))
     headers: list[Header] = []
     damaged: list[ScanError] = []
-    foreign = 0
     with quiet_pydicom():
         for number, file in enumerate(files, start=1):
             progress(number / len(files), "reading headers")
             try:
-                elements = read_elements(file, limits)
-                if elements is None:
-                    foreign += 1
-                elif tags.text(elements.dataset, tags.SOP_CLASS) != DIRECTORY_CLASS and elements.dataset:
-                    headers.append(header_of(elements, file))
+                if (header := _header(file, limits)) is not None:
+                    headers.append(header)
             except ScanError as error:
                 damaged.append(error)
-            except OSError as error:
-                damaged.append(DamagedFileError(f"it cannot be read: {error.strerror}", where=file))
     if not headers and damaged:
         raise damaged[0]
     if not headers:
         raise NoImagesError(
             f"none of {len(files)} files is a DICOM image", where=path, hint="give the folder that holds the series"
         )
-    return Found(tuple(headers), tuple(damaged), foreign)
+    return Found(tuple(headers), tuple(damaged))
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether any file under `path` begins as DICOM does."""
+    files = [path] if path.is_file() else (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return any(_begins_as_dicom(file) for file in files)
+
+
+def _begins_as_dicom(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with suppress(OSError), file.open("rb") as stream:
+        return looks_like_dicom(stream.read(132))
+    return False
+
+
+def _header(file: Path, limits: Limits) -> Header | None:
+    """The header of a DICOM file; None for one of another kind, and for a DICOMDIR."""
+    try:
+        elements = read_elements(file, limits)
+        if elements is None or not len(elements.dataset):
+            return None
+        if tags.text(elements.dataset, tags.SOP_CLASS) == DIRECTORY_CLASS:
+            return None
+        return header_of(elements, file)
+    except ScanError:
+        raise
+    except OSError as error:
+        raise DamagedFileError(f"it cannot be read: {error.strerror}", where=file) from None
+    except Exception as error:
+        # A malformed sequence surfaces only when its items are looked at; the cause may quote header values.
+        raise DamagedFileError(
+            f"the header cannot be read ({type(error).__name__})", where=file, hint="copy or export the file again"
+        ) from None
 
 
 def _files(path: Path, limits: Limits) -> Iterator[Path]:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshing.errors import DamagedFileError
 from meshing.importing.dicom import tags
-from meshing.importing.dicom.headers import Marks
-from meshing.importing.dicom.technique import image_type_of
+from meshing.importing.dicom.headers import Header, Marks
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -17,7 +17,6 @@ _MACRO = {
     tags.POSITION: tags.PLANE_POSITION,
     tags.ORIENTATION: tags.PLANE_ORIENTATION,
     tags.PIXEL_SPACING: tags.PIXEL_MEASURES,
-    tags.SLICE_THICKNESS: tags.PIXEL_MEASURES,
     tags.SLOPE: tags.PIXEL_TRANSFORMATION,
     tags.INTERCEPT: tags.PIXEL_TRANSFORMATION,
 }
@@ -52,6 +51,11 @@ class FrameGroups:
         return None
 
     @property
+    def stack(self) -> str:
+        content = self.macro(tags.FRAME_CONTENT)
+        return "" if content is None else tags.text(content, tags.STACK_ID)
+
+    @property
     def marks(self) -> Marks:
         marks: list[tuple[str, float | str]] = []
         for name, sequence, tag in _MARKS:
@@ -64,14 +68,26 @@ class FrameGroups:
         for sequence in tags.FRAME_TYPE_SEQUENCES:
             macro = self.macro(sequence)
             if macro is not None:
-                marks.append(("image type", "\\".join(image_type_of(macro, tags.FRAME_TYPE))))
+                marks.append(("image type", tags.text(macro, tags.FRAME_TYPE)))
         return tuple(marks)
 
 
-def groups_of(file: Dataset, frame_count: int) -> list[FrameGroups] | None:
-    """The functional groups of each frame, or None for a file that has none (a classic, single-frame one)."""
+def groups_of(file: Dataset, header: Header) -> list[FrameGroups] | None:
+    """The functional groups of each frame, or None for a file that has none (a classic, single-frame one).
+
+    Raises
+    ------
+    DamagedFileError
+        If there are more or fewer groups than frames.
+    """
     own = tags.items(file, tags.FRAME_GROUPS)
     shared = tags.items(file, tags.SHARED_GROUPS)
     if not own:
         return None
-    return [FrameGroups(item, shared[0] if shared else None, file) for item in own[:frame_count]]
+    if len(own) != header.frame_count:
+        raise DamagedFileError(
+            f"it has {header.frame_count} frames and {len(own)} descriptions of frames",
+            where=header.path,
+            hint="export the series again",
+        )
+    return [FrameGroups(item, shared[0] if shared else None, file) for item in own]

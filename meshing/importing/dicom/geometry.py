@@ -1,4 +1,4 @@
-"""Where the planes of one stack lie, measured from their positions alone: spacing, tilt, gaps, jitter.
+"""Where the planes of one stack lie, measured from their positions alone: spacing, tilt, gaps, drift.
 
 Tags that claim the same (SliceThickness, SpacingBetweenSlices, GantryDetectorTilt, SliceLocation) are not believed:
 each of them is absent or wrong in real files, and only positions place voxels in the patient.
@@ -6,19 +6,17 @@ each of them is absent or wrong in real files, and only positions place voxels i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from meshing.frames import FloatArray
 
-Order = Literal["regular", "tilted", "uneven"]
-
-SLIGHT_TILT_DEG = 0.05
-"""Below this a drift across the stack comes from rounded direction cosines, not from a gantry; it shears an affine
-by less than 1 in 1000 and needs no resampling."""
+_SLIGHT_TILT_DEG = 0.05
+"""Below this a drift across the stack comes from rounded direction cosines, not from a gantry: it shears voxels by
+less than 1 in 1000, which an affine says exactly and no resampling improves."""
 
 _HOLE = 1.5
 """A gap is a hole from this many spacings on: halfway to one missing slice."""
@@ -30,6 +28,26 @@ _RUN = 3
 def tolerance_mm(spacing_mm: float) -> float:
     """How far a slice may lie from the grid: 0.01 mm, or 1 % of the slice spacing when that is more."""
     return max(0.01, 0.01 * spacing_mm)
+
+
+def axes_of(along_row: npt.ArrayLike, along_column: npt.ArrayLike) -> FloatArray:
+    """(3, 3); columns are rows, columns and their right-handed normal."""
+    row, column = np.asarray(along_row, dtype=np.float64), np.asarray(along_column, dtype=np.float64)
+    return np.column_stack([row, column, np.cross(row, column)])
+
+
+def lattice(
+    axes: FloatArray,
+    spacing_mm: tuple[float, float, float],
+    origin_mm: FloatArray,
+    sideways_mm: npt.ArrayLike = (0.0, 0.0),
+) -> FloatArray:
+    """The (4, 4) voxel-to-patient matrix; `sideways_mm` moves each further slice along i and j."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes * np.asarray(spacing_mm)
+    matrix[:3, 2] += axes[:, :2] @ np.asarray(sideways_mm, dtype=np.float64)
+    matrix[:3, 3] = origin_mm
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -62,13 +80,13 @@ class Stack:
     spacing_mm
         The usual distance of neighbours along the normal.
     tilt_deg
-        Angle between the line of positions and the normal.
+        Angle between the line of positions and the normal; 0 when no resampling for it is needed.
+    is_uneven, is_shifted
+        Whether planes stray from even spacing, or lie sideways in a way that no tilt explains, beyond the tolerance.
     holes
         Gaps where slices are missing.
-    uneven
-        Whether depths stray from even spacing by more than the tolerance, holes set aside.
-    jitter_mm
-        Largest distance of a plane from the regular stack that fits best, tilt included; holes set aside.
+    voxel_to_patient
+        (4, 4) of the even stack that fits best; true for every plane within the tolerance when `is_regular`.
     """
 
     order: npt.NDArray[np.intp]
@@ -79,72 +97,29 @@ class Stack:
     drift_mm: FloatArray
     spacing_mm: float
     tilt_deg: float
+    is_uneven: bool
+    is_shifted: bool
     holes: tuple[Hole, ...]
-    uneven: bool
-    jitter_mm: float
+    voxel_to_patient: FloatArray
+
+    @property
+    def is_regular(self) -> bool:
+        return not (self.holes or self.is_uneven or self.is_shifted or self.tilt_deg)
 
     @property
     def gaps_mm(self) -> tuple[float, ...]:
         """The distances of neighbours that differ from `spacing_mm` by more than the tolerance, along the stack."""
+        if not (self.holes or self.is_uneven):
+            return ()
         gaps = np.diff(self.depths_mm)
-        return tuple(gaps[abs(gaps - self.spacing_mm) > 2 * tolerance_mm(self.spacing_mm)].tolist())
-
-    @property
-    def is_tilted(self) -> bool:
-        return self.tilt_deg >= SLIGHT_TILT_DEG and self._orthogonal_error_mm > tolerance_mm(self.spacing_mm)
-
-    @property
-    def is_shifted(self) -> bool:
-        """Whether planes lie sideways of each other in a way that no tilt explains."""
-        return (
-            not self.is_tilted
-            and self._orthogonal_error_mm > tolerance_mm(self.spacing_mm)
-            and bool(_line_residual(self.depths_mm, self.drift_mm).max() > tolerance_mm(self.spacing_mm))
-        )
-
-    @property
-    def needs_regularising(self) -> bool:
-        return bool(self.holes) or self.uneven or self.is_tilted or self.is_shifted
-
-    @property
-    def _orthogonal_error_mm(self) -> float:
-        """Largest sideways distance of a plane from an upright stack."""
-        return float(np.linalg.norm(self.drift_mm - self.drift_mm.mean(axis=0), axis=1).max())
-
-    def voxel_to_patient(self) -> FloatArray:
-        """(4, 4) of a stack that needs no regularising: the even stack that fits its planes best."""
-        steps = np.arange(len(self.depths_mm), dtype=np.float64)
-        spacing, first = np.polyfit(steps, self.depths_mm, 1)
-        sideways, start = np.polyfit(steps, self.drift_mm, 1)
-        if self._orthogonal_error_mm <= tolerance_mm(self.spacing_mm):
-            sideways, start = np.zeros(2), self.drift_mm.mean(axis=0)
-        return lattice(
-            self.axes,
-            (*self.pixel_mm, spacing),
-            self.origin_mm + self.axes @ np.array([*start, first]),
-            sideways_mm=sideways,
-        )
-
-
-def lattice(
-    axes: FloatArray,
-    spacing_mm: tuple[float, float, float],
-    origin_mm: FloatArray,
-    sideways_mm: npt.ArrayLike = (0.0, 0.0),
-) -> FloatArray:
-    """The (4, 4) voxel-to-patient matrix; `sideways_mm` moves each further slice along i and j."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = axes * np.asarray(spacing_mm)
-    matrix[:3, 2] += axes[:, :2] @ np.asarray(sideways_mm, dtype=np.float64)
-    matrix[:3, 3] = origin_mm
-    return matrix
+        return tuple(gaps[abs(gaps - self.spacing_mm) > tolerance_mm(self.spacing_mm)].tolist())
 
 
 def measure(
     positions_mm: FloatArray,
     axes: FloatArray,
     pixel_mm: tuple[float, float],
-    instances: list[int | None],
+    instances: Sequence[int | None],
 ) -> Stack:
     """The geometry of at least two planes at different depths.
 
@@ -153,22 +128,15 @@ def measure(
     positions_mm
         (K, 3), LPS.
     instances
-        Their instance numbers, which may confirm that slices are missing.
+        What counts the planes, so that a jump may confirm that slices are missing.
     """
     along = positions_mm @ axes
     order = np.argsort(along[:, 2], kind="stable")
     along = along[order] - along[order[0]]
     depths, drift = along[:, 2], along[:, :2]
-    gaps = np.diff(depths)
-    spacing = _usual(gaps)
-    holes = _holes(gaps, spacing, [instances[index] for index in order])
-    steps = _steps(gaps, spacing, holes)
-    fitted = np.polyval(np.polyfit(steps, depths, 1), steps)
-    stray = abs(depths - fitted)
-    even = bool(stray.max() <= tolerance_mm(spacing))
-    if even:
-        spacing = float(np.polyfit(steps, depths, 1)[0])
-    sideways = np.polyfit(depths, drift, 1)[0]
+    usual = _usual(np.diff(depths))
+    holes = _holes(np.diff(depths), usual, [instances[index] for index in order])
+    fit = _Fit.of(depths, drift, _steps(len(depths), holes), tolerance_mm(usual))
     return Stack(
         order=order,
         axes=axes,
@@ -176,18 +144,60 @@ def measure(
         origin_mm=positions_mm[order[0]],
         depths_mm=depths,
         drift_mm=drift,
-        spacing_mm=spacing,
-        tilt_deg=float(np.degrees(np.arctan(np.linalg.norm(sideways)))),
+        spacing_mm=usual if fit.is_uneven else fit.spacing_mm,
+        tilt_deg=fit.tilt_deg,
+        is_uneven=fit.is_uneven,
+        is_shifted=fit.is_shifted,
         holes=holes,
-        uneven=not even,
-        jitter_mm=float(np.hypot(stray, _line_residual(depths, drift)).max()) if even else 0.0,
+        voxel_to_patient=lattice(
+            axes,
+            (*pixel_mm, fit.spacing_mm),
+            positions_mm[order[0]] + axes @ np.array([*fit.start_mm, fit.first_mm]),
+            sideways_mm=fit.sideways_mm,
+        ),
     )
 
 
-def axes_of(along_row: npt.ArrayLike, along_column: npt.ArrayLike) -> FloatArray:
-    """(3, 3); columns are rows, columns and their right-handed normal."""
-    row, column = np.asarray(along_row, dtype=np.float64), np.asarray(along_column, dtype=np.float64)
-    return np.column_stack([row, column, np.cross(row, column)])
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """The even stack nearest to the planes by least squares, and in what the planes stray from it.
+
+    Parameters
+    ----------
+    spacing_mm, first_mm
+        Depth of plane s is `first_mm + s * spacing_mm`.
+    sideways_mm, start_mm
+        (2,) each: its drift is `start_mm + s * sideways_mm`.
+    """
+
+    spacing_mm: float
+    first_mm: float
+    sideways_mm: FloatArray
+    start_mm: FloatArray
+    tilt_deg: float
+    is_uneven: bool
+    is_shifted: bool
+
+    @classmethod
+    def of(cls, depths: FloatArray, drift: FloatArray, steps: FloatArray, tolerance: float) -> _Fit:
+        spacing, first = (float(value) for value in np.polyfit(steps, depths, 1))
+        stray = depths - (first + steps * spacing)
+        upright = drift - drift.mean(axis=0)
+        slope, start = np.polyfit(depths, drift, 1)
+        slanted = drift - (start + np.outer(depths, slope))
+        tilt = float(np.degrees(np.arctan(np.linalg.norm(slope))))
+        if _farthest(upright, stray) <= tolerance:
+            return cls(spacing, first, np.zeros(2), drift.mean(axis=0), 0.0, False, False)
+        if tilt < _SLIGHT_TILT_DEG and _farthest(slanted, stray) <= tolerance:
+            return cls(spacing, first, slope * spacing, start + slope * first, 0.0, False, False)
+        is_tilted = tilt >= _SLIGHT_TILT_DEG and _farthest(upright) > tolerance
+        is_shifted = _farthest(slanted) > tolerance
+        is_uneven = bool(abs(stray).max() > tolerance) or not (is_tilted or is_shifted)
+        return cls(spacing, first, np.zeros(2), drift[0], tilt if is_tilted else 0.0, is_uneven, is_shifted)
+
+
+def _farthest(sideways: FloatArray, stray: FloatArray | float = 0.0) -> float:
+    return float(np.hypot(np.linalg.norm(sideways, axis=1), stray).max())
 
 
 def _usual(gaps: FloatArray) -> float:
@@ -195,18 +205,15 @@ def _usual(gaps: FloatArray) -> float:
     return float(np.sort(gaps)[(len(gaps) - 1) // 2])
 
 
-def _holes(gaps: FloatArray, spacing: float, instances: list[int | None]) -> tuple[Hole, ...]:
+def _holes(gaps: FloatArray, usual: float, instances: Sequence[int | None]) -> tuple[Hole, ...]:
     holes = []
     for after, gap in enumerate(gaps):
-        if gap < _HOLE * spacing:
-            continue
-        if _in_a_run(gaps, after) and not _is_skipped(instances, after):
-            continue
-        holes.append(Hole(after, float(gap), max(round(gap / spacing) - 1, 1)))
+        if gap >= _HOLE * usual and (not _is_in_a_run(gaps, after) or _is_skipped(instances, after)):
+            holes.append(Hole(after, float(gap), max(round(gap / usual) - 1, 1)))
     return tuple(holes)
 
 
-def _in_a_run(gaps: FloatArray, at: int) -> bool:
+def _is_in_a_run(gaps: FloatArray, at: int) -> bool:
     alike = abs(gaps - gaps[at]) <= 2 * tolerance_mm(float(gaps[at]))
     first = last = at
     while first > 0 and alike[first - 1]:
@@ -216,24 +223,17 @@ def _in_a_run(gaps: FloatArray, at: int) -> bool:
     return last - first + 1 >= _RUN
 
 
-def _is_skipped(instances: list[int | None], after: int) -> bool:
+def _is_skipped(instances: Sequence[int | None], after: int) -> bool:
     """Whether instance numbers count one by one along the stack, but jump at this gap."""
     if any(number is None for number in instances):
         return False
-    jumps = abs(np.diff(np.array(instances, dtype=np.int64)))
-    return bool(_usual(jumps.astype(np.float64)) == 1 and jumps[after] > 1)
+    jumps = abs(np.diff(np.array(instances, dtype=np.float64)))
+    return bool(_usual(jumps) == 1 and jumps[after] > 1)
 
 
-def _steps(gaps: FloatArray, spacing: float, holes: tuple[Hole, ...]) -> FloatArray:
+def _steps(count: int, holes: Sequence[Hole]) -> FloatArray:
     """(K,) slice numbers: neighbours one apart, more across a hole."""
-    counts = np.ones(len(gaps))
+    strides = np.ones(count - 1)
     for hole in holes:
-        counts[hole.after] = hole.missing + 1
-    return np.concatenate([[0.0], np.cumsum(counts)])
-
-
-def _line_residual(depths: FloatArray, drift: FloatArray) -> FloatArray:
-    """(K,) mm sideways from the straight line that fits the drift best."""
-    line = np.polyfit(depths, drift, 1)
-    residual: FloatArray = np.linalg.norm(drift - (depths[:, None] * line[0] + line[1]), axis=1)
-    return residual
+        strides[hole.after] = hole.missing + 1
+    return np.concatenate([[0.0], np.cumsum(strides)])

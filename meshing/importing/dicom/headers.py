@@ -1,4 +1,4 @@
-"""The nouns of this room: `Header` is what passes the door of one file, `Plane` one image plane of it.
+"""The nouns of this room: `Header` is what passes the door of one file, `Slice` one image plane of it.
 
 All lengths in LPS mm. A defect is kept beside what it concerns (`problem`), so that a listing can show what an
 import would refuse, and the import can raise it.
@@ -27,9 +27,10 @@ class PixelLayout:
 
     Parameters
     ----------
-    offset, length
-        Where the value of the pixel element starts and how many bytes of it are there; `compressed` values are
-        read by the decoder instead.
+    offset
+        Where the value of the pixel element starts.
+    is_compressed
+        Whether the decoder must read it.
     bits, bits_stored, high_bit
         PS3.5 §8.1.1.
     padding
@@ -37,19 +38,23 @@ class PixelLayout:
     """
 
     offset: int
-    length: int
-    compressed: bool
-    big_endian: bool
+    is_compressed: bool
+    is_big_endian: bool
     bits: int
     bits_stored: int
     high_bit: int
-    signed: bool
+    is_signed: bool
     padding: tuple[int, int] | None
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """Of one stored value, in the machine's own byte order."""
+        return np.dtype(f"{'i' if self.is_signed else 'u'}{self.bits // 8}")
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One image plane: the whole of a classic file, or one frame of a multi-frame one.
+    """Where one image plane lies and how its values scale.
 
     Parameters
     ----------
@@ -61,6 +66,8 @@ class Plane:
         Unit vectors: where i (columns) and j (rows) count to.
     pixel_mm
         Distance of voxels along i and j: PixelSpacing the other way round.
+    stack
+        Which stack of a multi-frame file it belongs to.
     """
 
     frame: int
@@ -70,14 +77,26 @@ class Plane:
     pixel_mm: tuple[float, float] = (1.0, 1.0)
     slope: float = 1.0
     intercept: float = 0.0
-    thickness_mm: float | None = None
+    stack: str = ""
     marks: Marks = ()
     problem: ScanError | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What passes the door of one file. Its identifiers stay in this room; `Pseudonyms` replaces them."""
+    """What passes the door of one file. Its identifiers stay in this room; `Pseudonyms` replaces them.
+
+    Parameters
+    ----------
+    layout
+        None when the file holds no pixels that could be read.
+    acquired_s
+        Seconds on a clock of its own: only differences between headers mean anything.
+    copies
+        How many identical files were dropped in favour of this one.
+    planes
+        Empty for what is never part of a volume.
+    """
 
     path: Path
     kind: str
@@ -93,12 +112,17 @@ class Header:
     columns: int
     frame_count: int
     syntax: str
-    layout: PixelLayout | None
+    layout: PixelLayout | None = None
     technique: Technique = ()
     tilt_tag_deg: float | None = None
+    acquired_s: float | None = None
     unit: str = ""
-    problem: ScanError | None = None
+    copies: int = 0
     planes: tuple[Plane, ...] = field(default=(), repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.columns, self.rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +139,9 @@ class Slice:
         return f"{number} frame {self.plane.frame + 1}" if self.header.frame_count > 1 else number
 
     @property
-    def position_mm(self) -> FloatArray:
-        return np.array(self.plane.position_mm)
+    def number(self) -> int | None:
+        """What counts the slices of a stack: the frame in a multi-frame file, else the instance number."""
+        return self.plane.frame if self.header.frame_count > 1 else self.header.instance
 
     @property
     def edges_mm(self) -> FloatArray:

@@ -5,31 +5,24 @@ Read `import_dicom` first; the steps stand below it in call order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from meshing.errors import (
-    ChooseSeriesError,
-    MissingSlicesError,
-    NoImagesError,
-    ScanError,
-    TooLargeError,
-    UnsupportedError,
-)
-from meshing.importing.dicom import facts
-from meshing.importing.dicom.folder import Found, find_headers
+from meshing.errors import ChooseSeriesError, MissingSlicesError, NoImagesError, TooLargeError, UnsupportedError
+from meshing.importing.dicom.facts import facts_of
+from meshing.importing.dicom.folder import find_headers
 from meshing.importing.dicom.grouping import Entry, Phase, entries_of
 from meshing.importing.dicom.identifiers import Pseudonyms
 from meshing.importing.dicom.pixels import Mask, Values, read_values
 from meshing.importing.dicom.regularise import resample, target_of
-from meshing.importing.dicom.survey import describe, listing
+from meshing.importing.dicom.survey import counted, describe, listing
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.series import Gaps, ImportedScan, SeriesChoice, SeriesInfo
 from meshing.progress import Progress, part, silent
 from meshing.volume import Grid, Volume
+
+_MOST_LISTED = 24
 
 
 def survey_dicom(path: Path, *, limits: Limits = DEFAULT, progress: Progress = silent) -> tuple[SeriesInfo, ...]:
@@ -47,21 +40,18 @@ def import_dicom(
     ------
     ScanError
         Whatever keeps it from being one regular volume, with the file, the numbers and a remedy.
+    DecodeError
     """
     found = find_headers(path, limits, part(progress, 0.0, 0.2))
-    entries = entries_of(found.headers)
-    entry = chosen_entry(entries, choice, path)
+    entry = chosen_entry(entries_of(found.headers), choice, path)
     phase = chosen_phase(entry, choice, path)
     judge_gaps(phase, choice.gaps, path)
     judge_size(phase, limits, path)
     values, outside = read_values(phase.slices, limits, part(progress, 0.2, 0.8))
     pseudonyms = Pseudonyms()
     volume = regular_volume(phase, values, outside, pseudonyms, part(progress, 0.8, 1.0))
-    return ImportedScan(
-        volume=volume,
-        facts=facts.facts_of(entry, phase, volume, found, pseudonyms),
-        original_identifiers=pseudonyms.originals,
-    )
+    facts = facts_of(entry, phase, volume, len(found.damaged), pseudonyms)
+    return ImportedScan(volume, facts, pseudonyms.originals)
 
 
 def chosen_entry(entries: Sequence[Entry], choice: SeriesChoice, path: Path) -> Entry:
@@ -71,6 +61,8 @@ def chosen_entry(entries: Sequence[Entry], choice: SeriesChoice, path: Path) -> 
     ------
     ChooseSeriesError
         If there are several, or none of that ordinal.
+    ScanError
+        If it is not usable: what is wrong with it.
     """
     if choice.series is not None:
         if not 1 <= choice.series <= len(entries):
@@ -79,9 +71,7 @@ def chosen_entry(entries: Sequence[Entry], choice: SeriesChoice, path: Path) -> 
                 where=path,
                 hint=_listed(entries),
             )
-        entry = entries[choice.series - 1]
-        _judge_entry(entry, path)
-        return entry
+        return _usable(entries[choice.series - 1], path)
     usable = [entry for entry in entries if entry.is_usable]
     if len(usable) == 1:
         return usable[0]
@@ -89,26 +79,25 @@ def chosen_entry(entries: Sequence[Entry], choice: SeriesChoice, path: Path) -> 
         raise ChooseSeriesError(
             f"{len(usable)} volumes are here and none was chosen", where=path, hint=_listed(entries)
         )
-    for entry in sorted(entries, key=lambda entry: not entry.is_volume):
-        _judge_entry(entry, path)
-    raise NoImagesError("there is no volume", where=path, hint=_listed(entries))
+    nearest = [entry for kind in ("volume", "single image") for entry in entries if entry.kind == kind]
+    if nearest:
+        return _usable(nearest[0], path)
+    raise NoImagesError("there is no volume", where=path, hint=f"it holds {_listed(entries)}")
 
 
-def _judge_entry(entry: Entry, path: Path) -> None:
-    problem = entry.problem
-    if problem is None and entry.phases and not entry.is_usable:
-        problem = next(phase.problem for phase in entry.phases if phase.problem)
-    if problem is not None:
-        raise problem
+def _usable(entry: Entry, path: Path) -> Entry:
+    if entry.problem is not None:
+        raise entry.problem
     if entry.kind == "single image":
-        first = entry.headers[0]
+        columns, rows = entry.headers[0].size
         raise UnsupportedError(
-            f"it is a single image of {first.columns} × {first.rows}: one slice has no thickness and is no volume",
-            where=first.path if len(entry.headers) == 1 else path,
+            f"a single image of {columns} × {rows} is no volume: one slice has no known thickness",
+            where=entry.headers[0].path if len(entry.headers) == 1 else path,
             hint="give the whole series",
         )
-    if not entry.is_volume:
-        raise UnsupportedError(f"it is no volume but: {entry.kind}", where=path, hint="choose a volume")
+    if not entry.is_usable:
+        raise UnsupportedError(f"the series is no volume but: {entry.kind}", where=path, hint="choose a volume")
+    return entry
 
 
 def chosen_phase(entry: Entry, choice: SeriesChoice, path: Path) -> Phase:
@@ -125,15 +114,12 @@ def chosen_phase(entry: Entry, choice: SeriesChoice, path: Path) -> Phase:
             where=path,
             hint=f"pass --phase 1 to {count}",
         )
-    number = choice.phase or 1
+    number = 1 if choice.phase is None else choice.phase
     if not 1 <= number <= count:
         raise ChooseSeriesError(
-            f"there is no phase {number}; they count from 1 to {count}", where=path, hint=f"pass --phase 1 to {count}"
+            f"there is no phase {number}; the series holds {count}", where=path, hint=f"pass --phase 1 to {count}"
         )
-    phase = entry.phases[number - 1]
-    if phase.problem is not None:
-        raise phase.problem
-    return phase
+    return entry.phases[number - 1]
 
 
 def judge_gaps(phase: Phase, gaps: Gaps, path: Path) -> None:
@@ -143,7 +129,6 @@ def judge_gaps(phase: Phase, gaps: Gaps, path: Path) -> None:
     ------
     MissingSlicesError
     """
-    assert phase.stack is not None
     holes = phase.stack.holes
     if not holes or gaps == "interpolate":
         return
@@ -152,8 +137,8 @@ def judge_gaps(phase: Phase, gaps: Gaps, path: Path) -> None:
     more = f"; {len(holes)} such gaps in all" if len(holes) > 1 else ""
     raise MissingSlicesError(
         f"slices {below.name} and {above.name} lie {hole.gap_mm:.2f} mm apart, the others "
-        f"{phase.stack.spacing_mm:.2f} mm: {hole.missing} missing between {_at(below.plane.position_mm)} and "
-        f"{_at(above.plane.position_mm)}{more}",
+        f"{phase.stack.spacing_mm:.2f} mm: {counted(hole.missing, 'slice')} missing between "
+        f"{_at(below.plane.position_mm)} and {_at(above.plane.position_mm)}{more}",
         where=path,
         hint="copy the series again, or pass --gaps interpolate",
     )
@@ -164,13 +149,17 @@ def _at(position_mm: Sequence[float]) -> str:
 
 
 def judge_size(phase: Phase, limits: Limits, path: Path) -> None:
-    """Refuse a volume that would pass the limit before anything of that size is made."""
-    assert phase.stack is not None
-    first = phase.slices[0].header
-    shape: tuple[int, ...] = (first.columns, first.rows, len(phase.slices))
-    if phase.stack.needs_regularising:
-        shape = target_of(phase.stack, first.columns, first.rows).shape
-    if (voxels := int(np.prod(shape, dtype=np.float64))) > limits.max_voxels:
+    """Refuse a volume beyond the limit before anything of that size is made.
+
+    Raises
+    ------
+    TooLargeError
+    """
+    columns, rows = phase.slices[0].header.size
+    shape = (columns, rows, len(phase.slices))
+    if not phase.stack.is_regular:
+        shape = target_of(phase.stack, columns, rows).shape
+    if (voxels := math.prod(shape)) > limits.max_voxels:
         raise TooLargeError(
             f"the volume has {' × '.join(map(str, shape))} = {voxels} voxels, the limit is {limits.max_voxels}",
             where=path,
@@ -182,34 +171,25 @@ def regular_volume(
     phase: Phase, values: Values, outside: Mask | None, pseudonyms: Pseudonyms, progress: Progress
 ) -> Volume:
     """The values as a volume on a regular, upright grid; resampled only when the stack is not regular already."""
-    stack, first = phase.stack, phase.slices[0].header
-    assert stack is not None
-    matrix = stack.voxel_to_patient()
-    if stack.needs_regularising:
-        target = target_of(stack, first.columns, first.rows)
-        whole = values.dtype == np.int16
-        resampled, outside = resample(values.astype(np.float32), outside, stack, target, progress)
-        values = np.rint(resampled).astype(np.int16) if whole else resampled
-        outside = outside if outside.any() else None
-        matrix = target.voxel_to_patient
-    voxels: npt.NDArray[np.int16] | npt.NDArray[np.float32] = values.transpose(2, 1, 0)
+    first, matrix = phase.slices[0].header, phase.stack.voxel_to_patient
+    if not phase.stack.is_regular:
+        target = target_of(phase.stack, first.columns, first.rows)
+        values, empty = resample(values, outside, phase.stack, target, progress)
+        matrix, outside = target.voxel_to_patient, empty if empty.any() else None
+    # (K, rows, columns) in C order, read the other way round, is (i, j, k) with i fastest: no copy.
+    voxels = values.transpose(2, 1, 0)
     frames = {one.header.frame_of_reference for one in phase.slices}
-    grid = Grid(
-        (voxels.shape[0], voxels.shape[1], voxels.shape[2]),
-        matrix,
-        pseudonyms.of(frames.pop() if len(frames) == 1 else f"series {first.series}"),
-    )
+    frame = frames.pop() if len(frames) == 1 else ""
+    shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
+    grid = Grid(shape, matrix, pseudonyms.of(frame or f"frame of series {first.series}"))
     return Volume(voxels, grid, first.modality, first.unit, None if outside is None else outside.transpose(2, 1, 0))
 
 
 def _listed(entries: Sequence[Entry]) -> str:
     lines = [describe(entry, ordinal) for ordinal, entry in enumerate(entries, start=1)]
-    shown = [
+    offered = [line for line in lines if line.usable] or lines
+    shown = "; ".join(
         f"{line.ordinal}: {line.kind} {line.modality} {'×'.join(map(str, line.shape))}"
-        for line in lines
-        if line.usable or len(lines) <= 12
-    ][:24]
-    return "pass --series N: " + "; ".join(shown)
-
-
-__all__ = ["Found", "ScanError", "import_dicom", "survey_dicom"]
+        for line in offered[:_MOST_LISTED]
+    )
+    return f"pass --series N, one of {shown}" if any(line.usable for line in lines) else shown

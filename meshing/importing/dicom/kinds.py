@@ -71,11 +71,16 @@ _BY_MODALITY = {
 }
 
 
+def is_storage(sop_class: str) -> bool:
+    """Whether it is a storage class at all; a file without one may be anything."""
+    return sop_class.startswith(_STORAGE)
+
+
 def kind_of(sop_class: str, modality: str, image_type: tuple[str, ...]) -> str:
     """`SLICES`, or a word for something that is never a volume."""
     if "LOCALIZER" in image_type:
         return "scout"
-    if not sop_class.startswith(_STORAGE):
+    if not is_storage(sop_class):
         return _BY_MODALITY.get(modality, SLICES)
     leaf = sop_class.removeprefix(_STORAGE)
     return _EXACT.get(leaf) or _STEMS.get(leaf.split(".")[0], SLICES)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meshing.errors import DamagedFileError, GeometryError, ScanError, UnsupportedError
+from meshing.errors import DamagedFileError, GeometryError, ScanError
 from meshing.importing.dicom import frames, tags
-from meshing.importing.dicom.headers import Header, Marks, PixelLayout, Plane
-from meshing.importing.dicom.kinds import SLICES, kind_of
-from meshing.importing.dicom.reading import EXPLICIT_BIG, UNCOMPRESSED, Elements, PixelElement
-from meshing.importing.dicom.technique import image_type_of, modality_of, technique_of, unit_of
+from meshing.importing.dicom.headers import Header, Marks, Plane
+from meshing.importing.dicom.kinds import SLICES, is_storage, kind_of
+from meshing.importing.dicom.layout import layout_of
+from meshing.importing.dicom.reading import Elements, PixelElement
+from meshing.importing.dicom.technique import acquired_s, image_type_of, modality_of, technique_of, unit_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,10 +25,8 @@ if TYPE_CHECKING:
 Scope = Callable[[int], "Dataset"]
 """Where to look up a tag that places or scales a plane: the file itself, or a frame's functional group."""
 
-# Orientations are written with as few as four decimals; a cosine that is off by more than this is no rounding.
+# Orientations are written with as few as three decimals; a cosine that is further off is no rounding.
 _COSINE_TOLERANCE = 1e-3
-
-_TIMES = (tags.ACQUISITION_DATETIME, tags.ACQUISITION_TIME, tags.CONTENT_TIME)
 
 _MARKS = (
     ("time point", tags.TEMPORAL_POSITION),
@@ -38,6 +38,7 @@ _MARKS = (
     ("trigger time", tags.TRIGGER_TIME),
     ("cardiac phase", tags.CARDIAC_PHASE),
 )
+_WORDS = (("image type", tags.IMAGE_TYPE), ("kernel", tags.KERNEL))
 
 
 def header_of(elements: Elements, path: Path) -> Header:
@@ -62,127 +63,58 @@ def header_of(elements: Elements, path: Path) -> Header:
         columns=tags.integer(found, tags.COLUMNS) or 0,
         frame_count=max(tags.integer(found, tags.FRAMES) or 1, 1),
         syntax=elements.syntax,
-        layout=None,
+        acquired_s=acquired_s(found),
     )
-    if kind not in (SLICES, "scout"):
-        return header
-    return _with_planes(header, elements)
-
-
-def _with_planes(header: Header, elements: Elements) -> Header:
-    from dataclasses import replace
-
-    found = elements.dataset
-    header = replace(
-        header,
-        technique=technique_of(found),
-        tilt_tag_deg=tags.number(found, tags.GANTRY_TILT),
-        unit=unit_of(found, header.modality),
-    )
-    try:
-        layout = layout_of(header, elements)
-    except ScanError as problem:
-        return replace(header, problem=problem, planes=(Plane(0, problem=problem),))
-    header = replace(header, layout=layout)
-    groups = frames.groups_of(found, header.frame_count)
-    if groups is None:
-        return replace(header, planes=(plane_of(header, 0, lambda tag: found, _classic_marks(found, header)),))
-    return replace(
-        header,
-        planes=tuple(plane_of(header, number, group.scope, group.marks) for number, group in enumerate(groups)),
-    )
+    return _with_planes(header, elements) if kind == SLICES else header
 
 
 def _image_kind(found: Dataset, pixels: PixelElement | None) -> str:
     if (tags.integer(found, tags.SAMPLES) or 1) > 1 or tags.text(found, tags.PHOTOMETRIC) == "PALETTE COLOR":
         return "colour image"
-    if pixels is None and tags.FRAME_GROUPS not in found and not tags.integer(found, tags.ROWS):
+    if pixels is None and not is_storage(tags.text(found, tags.SOP_CLASS)):
         return "not an image"
     if pixels is not None and pixels.is_float:
         return "parametric map"
-    if (tags.integer(found, tags.FRAMES) or 1) > 1 and tags.FRAME_GROUPS not in found:
+    if (tags.integer(found, tags.FRAMES) or 1) > 1 and not tags.items(found, tags.FRAME_GROUPS):
         return "frames without positions"
     return SLICES
 
 
-def layout_of(header: Header, elements: Elements) -> PixelLayout:
-    """How the file's stored values lie in its bytes.
-
-    Raises
-    ------
-    DamagedFileError
-        If sizes are not positive, bits contradict each other, or the file ends before its pixels do.
-    UnsupportedError
-        If the values need a lookup table, or have a width that is not read here.
-    """
-    found, path = elements.dataset, header.path
-    for tag, size in ((tags.ROWS, header.rows), (tags.COLUMNS, header.columns)):
-        if size < 1:
-            raise DamagedFileError(f"{tags.NAMES[tag]} is {size}", where=path, hint="export the series again")
-    bits = tags.integer(found, tags.BITS_ALLOCATED) or 16
-    stored = tags.integer(found, tags.BITS_STORED) or bits
-    high = tags.integer(found, tags.HIGH_BIT)
-    high = stored - 1 if high is None else high
-    if bits not in (8, 16, 32):
-        raise UnsupportedError(f"{tags.NAMES[tags.BITS_ALLOCATED]} is {bits}; 8, 16 and 32 are read", where=path)
-    if not 1 <= stored <= bits or not stored - 1 <= high < bits:
-        raise DamagedFileError(
-            f"{stored} bits stored up to bit {high} do not fit into {bits} allocated ones",
-            where=path,
-            hint="export the series again",
-        )
-    if tags.items(found, tags.MODALITY_LUT):
-        raise UnsupportedError("its values go through a modality lookup table, which is not read here", where=path)
-    if elements.pixels is None:
-        raise DamagedFileError("it ends before its pixel data", where=path, hint="copy or export the file again")
-    signed = tags.integer(found, tags.SIGNED) == 1
-    layout = PixelLayout(
-        offset=elements.pixels.offset,
-        length=elements.pixels.available,
-        compressed=elements.syntax not in UNCOMPRESSED,
-        big_endian=elements.syntax == EXPLICIT_BIG,
-        bits=bits,
-        bits_stored=stored,
-        high_bit=high,
-        signed=signed,
-        padding=_padding(found, bits, signed),
+def _with_planes(header: Header, elements: Elements) -> Header:
+    found = elements.dataset
+    try:
+        layout = layout_of(header, elements)
+        groups = frames.groups_of(found, header)
+    except ScanError as problem:
+        return replace(header, planes=(Plane(0, problem=problem),))
+    if groups is None:
+        planes = [plane_of(header.path, 0, lambda tag: found, _marks(found))]
+    else:
+        planes = [plane_of(header.path, frame, group.scope, group.marks) for frame, group in enumerate(groups)]
+        planes = [replace(plane, stack=group.stack) for plane, group in zip(planes, groups, strict=True)]
+    return replace(
+        header,
+        layout=layout,
+        technique=technique_of(found),
+        tilt_tag_deg=tags.number(found, tags.GANTRY_TILT),
+        unit=unit_of(found, header.modality),
+        planes=tuple(planes),
     )
-    needed = header.rows * header.columns * header.frame_count * bits // 8
-    if not layout.compressed and layout.length < needed:
-        raise DamagedFileError(
-            f"the file is truncated: {layout.length} of {needed} bytes of pixel data are there",
-            where=path,
-            hint="copy or export the file again",
-        )
-    return layout
 
 
-def _padding(found: Dataset, bits: int, signed: bool) -> tuple[int, int] | None:
-    """PixelPaddingValue and its range limit as stored values; their VR follows PixelRepresentation (PS3.5 A.1)."""
-    value = tags.integer(found, tags.PADDING)
-    if value is None:
-        return None
-    limit = tags.integer(found, tags.PADDING_LIMIT)
-    ends = [value, value if limit is None else limit]
-    if signed:
-        ends = [(end + 0x8000) % 0x10000 - 0x8000 for end in ends]
-    return min(ends), max(ends)
-
-
-def plane_of(header: Header, frame: int, scope: Scope, marks: Marks) -> Plane:
+def plane_of(path: Path, frame: int, scope: Scope, marks: Marks) -> Plane:
     """The plane that these elements describe; with its `problem`, and placed nowhere, when they do not."""
     try:
-        row, column = _orientation(scope(tags.ORIENTATION), header.path)
-        row_mm, column_mm = _pixel_spacing(scope(tags.PIXEL_SPACING), header.path)
+        row, column = _orientation(scope(tags.ORIENTATION), path)
+        row_mm, column_mm = _pixel_spacing(scope(tags.PIXEL_SPACING), path)
         return Plane(
             frame=frame,
-            position_mm=_finite(scope(tags.POSITION), tags.POSITION, 3, header.path),
+            position_mm=_finite(scope(tags.POSITION), tags.POSITION, 3, path),
             along_row=row,
             along_column=column,
             pixel_mm=(column_mm, row_mm),
-            slope=_scale(scope(tags.SLOPE), tags.SLOPE, 1.0, header.path),
-            intercept=_scale(scope(tags.INTERCEPT), tags.INTERCEPT, 0.0, header.path),
-            thickness_mm=tags.number(scope(tags.SLICE_THICKNESS), tags.SLICE_THICKNESS),
+            slope=_scale(scope(tags.SLOPE), tags.SLOPE, 1.0, path),
+            intercept=_scale(scope(tags.INTERCEPT), tags.INTERCEPT, 0.0, path),
             marks=marks,
         )
     except ScanError as problem:
@@ -198,7 +130,7 @@ def _orientation(found: Dataset, path: Path) -> tuple[tuple[float, ...], tuple[f
             f"{tags.NAMES[tags.ORIENTATION]} {shown(found, tags.ORIENTATION)} is not orthonormal: its vectors have "
             f"lengths {lengths[0]:.4g} and {lengths[1]:.4g} and their product is {across:.4g}",
             where=path,
-            hint="export the series again without anonymising or resampling its orientation",
+            hint="export the original series again; without an orientation the patient may come out mirrored",
         )
     row = cosines[0] / lengths[0]
     column = cosines[1] - (cosines[1] @ row) * row
@@ -212,7 +144,7 @@ def _pixel_spacing(found: Dataset, path: Path) -> tuple[float, float]:
         raise GeometryError(
             f"{tags.NAMES[tags.PIXEL_SPACING]} is {shown(found, tags.PIXEL_SPACING)}; both must be above 0 mm",
             where=path,
-            hint="export the series again; without it no length is known",
+            hint="export the original series again; without it no length is known",
         )
     return spacing[0], spacing[1]
 
@@ -223,7 +155,7 @@ def _finite(found: Dataset, tag: int, count: int, path: Path) -> tuple[float, ..
         raise GeometryError(
             f"{tags.NAMES[tag]} is {shown(found, tag)}; {count} finite numbers are needed",
             where=path,
-            hint="export the original series from the scanner or PACS; a secondary capture has no geometry",
+            hint="export the original series from the scanner or archive; a secondary capture has no geometry",
         )
     return values
 
@@ -248,15 +180,13 @@ def shown(found: Dataset, tag: int) -> str:
     return f"[{', '.join(part.strip() for part in stood.split(chr(92)))}]"
 
 
-def _classic_marks(found: Dataset, header: Header) -> Marks:
+def _marks(found: Dataset) -> Marks:
     marks: list[tuple[str, float | str]] = []
     for name, tag in _MARKS:
         value = tags.number(found, tag)
         if value is not None and math.isfinite(value):
             marks.append((name, value))
-    marks.append(("image type", "\\".join(header.image_type)))
-    for tag in _TIMES:
-        if time := tags.text(found, tag):
-            marks.append(("time of day", time))
-            break
+    marks += [(name, word) for name, tag in _WORDS if (word := tags.text(found, tag))]
+    if (time := acquired_s(found)) is not None:
+        marks.append(("time", time))
     return tuple(marks)

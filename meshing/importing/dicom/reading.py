@@ -88,7 +88,10 @@ def read_elements(path: Path, limits: Limits = DEFAULT) -> Elements | None:
             if len(head) >= limits.max_bytes:
                 raise TooLargeError(f"the header is longer than {limits.max_bytes} bytes", where=path)
             # It ended inside the header: many frames, or a long sequence before the pixels.
-            head += stream.read(7 * len(head))
+            more = stream.read(7 * len(head))
+            if not more:
+                raise DamagedFileError("the file became shorter while it was read", where=path)
+            head += more
     dataset, end = _parse(head, path)
     return Elements(dataset, named_syntax(head) or _seen_syntax(dataset), _pixel_element(head, end, size))
 

@@ -1,6 +1,6 @@
 """A tilted, uneven or holed stack resampled to the regular, upright grid that covers it.
 
-Planes stay in their planes: a plane that lies sideways of the grid is shifted within itself, by four-tap cubic
+Plane stay in their planes: a plane that lies sideways of the grid is shifted within itself, by four-tap cubic
 interpolation held to the range of its taps, so that no edge rings. Only where the grid has a slice that the scan has
 not are two neighbouring planes mixed, linearly. A grid slice that meets a plane is that plane.
 """
@@ -17,10 +17,14 @@ from meshing.importing.dicom.geometry import Stack, lattice, tolerance_mm
 from meshing.progress import Progress, silent
 
 Mask = npt.NDArray[np.bool_]
-Planes = npt.NDArray[np.float32]
+Values = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+Plane = npt.NDArray[np.float32]
 
 # Shifts below this fraction of a pixel are the rounding of positions, not a shift.
 _WHOLE = 1e-3
+
+# Slices that an uneven stack may turn into, per source slice.
+_MOST_REFINED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,71 +66,73 @@ def target_of(stack: Stack, columns: int, rows: int) -> Target:
 
 def _even_depths(stack: Stack) -> FloatArray:
     extent = float(stack.depths_mm[-1])
-    if not stack.uneven:
-        count = round(extent / stack.spacing_mm) + 1
-        return np.linspace(0.0, extent, count)
-    finest = max(float(np.diff(stack.depths_mm).min()), extent / (4 * len(stack.depths_mm)))
+    if not stack.is_uneven:
+        return np.linspace(0.0, extent, round(extent / stack.spacing_mm) + 1)
+    finest = max(float(np.diff(stack.depths_mm).min()), extent / (_MOST_REFINED * len(stack.depths_mm)))
     return np.linspace(0.0, extent, max(round(extent / finest), 1) + 1)
 
 
 def resample(
-    planes: Planes, outside: Mask | None, stack: Stack, target: Target, progress: Progress = silent
-) -> tuple[Planes, Mask]:
-    """The planes on the target grid, and what of it no plane covers.
+    values: Values, outside: Mask | None, stack: Stack, target: Target, progress: Progress = silent
+) -> tuple[Values, Mask]:
+    """The values on the target grid, in their own type, and what of the grid no plane covers.
 
     Parameters
     ----------
-    planes
+    values
         (K, rows, columns), sorted as `stack`; what is outside already holds the lowest real value.
     outside
         The same shape, or None.
     """
     columns, rows, count = target.shape
-    lowest = planes.min()
-    voxels = np.full((count, rows, columns), lowest, np.float32)
+    voxels = np.full((count, rows, columns), values.min(), values.dtype)
     empty = np.ones((count, rows, columns), np.bool_)
-    shifted = _Shifted(planes, outside, stack, target, lowest)
+    moved = _Moved(values, outside, stack, target)
     for k, depth in enumerate(target.depths_mm):
-        below = int(np.clip(np.searchsorted(stack.depths_mm, depth, side="right") - 1, 0, len(planes) - 2))
-        gap = stack.depths_mm[below + 1] - stack.depths_mm[below]
-        share = float(np.clip((depth - stack.depths_mm[below]) / gap, 0.0, 1.0))
-        near = below + round(share)
-        if abs(depth - stack.depths_mm[near]) <= tolerance_mm(stack.spacing_mm):
-            voxels[k], empty[k] = shifted[near]
-        else:
-            (low, low_empty), (high, high_empty) = shifted[below], shifted[below + 1]
-            empty[k] = low_empty | high_empty
-            voxels[k] = low + np.float32(share) * (high - low)
-            voxels[k][empty[k]] = lowest
+        plane, empty[k] = _plane_at(float(depth), stack, moved)
+        if values.dtype == np.int16:
+            np.rint(plane, out=plane)
+        np.copyto(voxels[k], plane, where=~empty[k], casting="unsafe")
         progress((k + 1) / count, "resampling to a regular grid")
     return voxels, empty
 
 
-class _Shifted:
+def _plane_at(depth: float, stack: Stack, moved: _Moved) -> tuple[Plane, Mask]:
+    """The plane that lies at this depth, or the mix of the two around it."""
+    below = int(np.clip(np.searchsorted(stack.depths_mm, depth, side="right") - 1, 0, len(stack.depths_mm) - 2))
+    share = float((depth - stack.depths_mm[below]) / (stack.depths_mm[below + 1] - stack.depths_mm[below]))
+    near = below + round(min(max(share, 0.0), 1.0))
+    if abs(depth - stack.depths_mm[near]) <= tolerance_mm(stack.spacing_mm):
+        return moved[near]
+    (low, low_empty), (high, high_empty) = moved[below], moved[below + 1]
+    return low + np.float32(share) * (high - low), low_empty | high_empty
+
+
+class _Moved:
     """Source planes moved into the target's rows and columns; the last two are kept, as neighbours ask for both."""
 
-    def __init__(self, planes: Planes, outside: Mask | None, stack: Stack, target: Target, lowest: np.float32) -> None:
-        self._planes, self._outside, self._target, self._lowest = planes, outside, target, lowest
+    def __init__(self, values: Values, outside: Mask | None, stack: Stack, target: Target) -> None:
+        self._values, self._outside, self._target = values, outside, target
         self._shifts = stack.drift_mm / np.array(stack.pixel_mm) - np.array(target.first_pixel)
-        self._kept: dict[int, tuple[Planes, Mask]] = {}
+        self._kept: dict[int, tuple[Plane, Mask]] = {}
 
-    def __getitem__(self, index: int) -> tuple[Planes, Mask]:
+    def __getitem__(self, index: int) -> tuple[Plane, Mask]:
         if index not in self._kept:
             self._kept = {kept: self._kept[kept] for kept in list(self._kept)[-1:]}
-            self._kept[index] = self._moved(index)
-        return self._kept[index]
+            self._kept[index] = self._move(index)
+        plane, empty = self._kept[index]
+        return plane.copy(), empty
 
-    def _moved(self, index: int) -> tuple[Planes, Mask]:
+    def _move(self, index: int) -> tuple[Plane, Mask]:
         columns, rows, _ = self._target.shape
-        plane = self._planes[index]
+        plane = self._values[index].astype(np.float32)
         empty = np.zeros(plane.shape, np.bool_) if self._outside is None else self._outside[index]
-        for axis, size, shift in ((1, columns, self._shifts[index][0]), (0, rows, self._shifts[index][1])):
-            plane, empty = _shift_along(plane, empty, axis, size, float(shift))
-        plane = np.where(empty, self._lowest, plane)
-        return plane, empty
+        shift_i, shift_j = (float(shift) for shift in self._shifts[index])
+        plane, empty = _shift_along(plane, empty, 1, columns, shift_i)
+        return _shift_along(plane, empty, 0, rows, shift_j)
 
 
-def _shift_along(plane: Planes, empty: Mask, axis: int, size: int, shift: float) -> tuple[Planes, Mask]:
+def _shift_along(plane: Plane, empty: Mask, axis: int, size: int, shift: float) -> tuple[Plane, Mask]:
     """The plane moved by `shift` ≥ 0 pixels along an axis into an array of `size`; what it does not reach is empty."""
     whole = int(np.floor(shift + _WHOLE))
     fraction = shift - whole
@@ -145,7 +151,7 @@ def _shift_along(plane: Planes, empty: Mask, axis: int, size: int, shift: float)
     return np.moveaxis(moved, 0, axis), np.moveaxis(gone, 0, axis)
 
 
-def _between_rows(plane: Planes, share: float) -> Planes:
+def _between_rows(plane: Plane, share: float) -> Plane:
     """(n-1, m): the plane at row r + share for every pair of rows, held to the range of the four rows around.
 
     References
@@ -169,5 +175,5 @@ def _between_rows(plane: Planes, share: float) -> Planes:
         mixed += weight * tap
     low = np.minimum(np.minimum(taps[0], taps[1]), np.minimum(taps[2], taps[3]))
     high = np.maximum(np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3]))
-    clipped: Planes = np.clip(mixed, low, high)
+    clipped: Plane = np.clip(mixed, low, high)
     return clipped

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from meshing.importing.dicom import tags
@@ -47,6 +48,8 @@ _KERNEL = re.compile(
 )
 _UNITS = {"BQML": "Bq/ml", "CNTS": "counts", "GML": "g/ml", "CM2ML": "cm²/ml", "PROPCNTS": "proportional to counts"}
 
+_STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)?(\d\d(?:\.\d{1,6})?)?")
+
 _NUMBERS = {
     "kvp": (tags.KVP, 1.0, 1000.0),
     "slice_thickness_mm": (tags.SLICE_THICKNESS, 1e-3, 1000.0),
@@ -71,8 +74,29 @@ def image_type_of(header: Dataset, tag: int = tags.IMAGE_TYPE) -> tuple[str, ...
 def unit_of(header: Dataset, modality: str) -> str:
     """ "HU" for CT that does not say otherwise, PET's units, else "" for arbitrary ones."""
     if modality == "CT":
-        return "HU" if tags.text(header, tags.RESCALE_TYPE) in ("", "HU", "US") else ""
+        return "HU" if tags.text(header, tags.RESCALE_TYPE) in ("", "HU") else ""
     return _UNITS.get(tags.text(header, tags.UNITS), "")
+
+
+def acquired_s(header: Dataset) -> float | None:
+    """When it was acquired, in seconds; only differences leave this room, as a date would help to name the patient."""
+    stamp = tags.text(header, tags.ACQUISITION_DATETIME)
+    if not stamp:
+        for date, time in (
+            (tags.ACQUISITION_DATE, tags.ACQUISITION_TIME),
+            (tags.CONTENT_DATE, tags.CONTENT_TIME),
+        ):
+            if clock := tags.text(header, time):
+                stamp = (tags.text(header, date) or "19000101") + clock
+                break
+    parts = _STAMP.match(stamp)
+    if parts is None:
+        return None
+    year, month, day, hour, minute = (int(part) for part in parts.groups(default="0")[:5])
+    try:
+        return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp() + float(parts[6] or 0)
+    except ValueError:
+        return None
 
 
 def technique_of(header: Dataset) -> Technique:
