@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ import numpy.typing as npt
 
 from meshing.errors import AnatomyError, DamagedFileError, DecodeError, TooLargeError, UnsupportedError
 from meshing.importing.limits import DEFAULT, Limits
+
+_CHILD_MODULE = "meshing.importing.decoder_child"
 
 # What a child may answer with; anything else is refused unread.
 _DTYPES = {"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"}
@@ -131,7 +134,7 @@ class _Child:
         package_root = str(Path(__file__).resolve().parents[2])
         self.is_clean = True
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-B", "-m", "meshing.importing.decoder_child"],
+            [sys.executable, "-P", "-B", "-m", _CHILD_MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -241,30 +244,25 @@ class _Watch:
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self._process, self.seconds, self.rang = process, seconds, False
+        self._began = time.monotonic()
         # Without the lock the bell could ring just after the last byte came, and kill the child of the next call.
         self._lock = threading.Lock()
-        self._timer = self._started(seconds)
+        self._stopped = threading.Event()
+        threading.Thread(target=self._wait, daemon=True).start()
 
     def extend(self, seconds: float) -> None:
-        self.stop()
         self.seconds += seconds
-        self._timer = self._started(self.seconds)
 
     def stop(self) -> None:
         with self._lock:
-            self._timer.cancel()
-            self._is_set = False
+            self._stopped.set()
 
-    def _started(self, seconds: float) -> threading.Timer:
-        self._is_set = True
-        timer = threading.Timer(seconds, self._ring)
-        timer.daemon = True
-        timer.start()
-        return timer
-
-    def _ring(self) -> None:
+    def _wait(self) -> None:
+        while (left := self._began + self.seconds - time.monotonic()) > 0:
+            if self._stopped.wait(left):
+                return
         with self._lock:
-            if self._is_set:
+            if not self._stopped.is_set():
                 self.rang = True
                 self._process.kill()
 

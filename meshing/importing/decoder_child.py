@@ -59,11 +59,12 @@ class Refusal(BaseException):
 def main() -> None:
     requests, answers = _private_pipes()
     _give_up_rights()
+    _load_codecs()
     while (request := _receive(requests)) is not None:
         source: Path | bytes = Path(request["path"]) if "path" in request else requests.read(request["bytes"])
         try:
             with _memory(request["memory"]):
-                for header, array in frames(source):
+                for header, array in frames(source, request["memory"]):
                     _send(answers, header, array)
         except Refusal as refusal:
             _send(answers, {"refused": refusal.kind, "text": refusal.text})
@@ -74,7 +75,7 @@ def main() -> None:
             _send(answers, {"refused": "damaged", "text": f"the reader refuses it ({type(error).__name__})"})
 
 
-def frames(source: Path | bytes) -> Iterator[tuple[dict[str, Any], npt.NDArray[Any] | None]]:
+def frames(source: Path | bytes, memory: int) -> Iterator[tuple[dict[str, Any], npt.NDArray[Any] | None]]:
     """First what is to come, then the stored values of each frame, (rows, columns), of a DICOM file."""
     import pydicom
     from pydicom.pixels import get_decoder
@@ -82,6 +83,9 @@ def frames(source: Path | bytes) -> Iterator[tuple[dict[str, Any], npt.NDArray[A
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     dataset = pydicom.dcmread(stream, force=True, specific_tags=list(_PIXEL_TAGS))
     count, dtype = _judge_pixels(dataset)
+    # A codec holds a frame as 32-bit numbers, twice where it undoes wavelets, before the frame itself.
+    if (needed := dataset.Rows * dataset.Columns * (8 + dtype.itemsize)) > memory:
+        raise Refusal("memory", f"decoding a frame takes {needed} bytes of memory, the limit is {memory}")
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     yield {"dtype": dtype.str, "shape": [count, dataset.Rows, dataset.Columns]}, None
     decoded = decoder.iter_array(dataset, raw=True, decoding_plugin=_plugin_of(decoder))
@@ -213,6 +217,16 @@ def _send(answers: BinaryIO, header: dict[str, Any], array: npt.NDArray[Any] | N
 
 
 # ------------------------------------------------------------------------------------------------------------ limits
+
+
+def _load_codecs() -> None:
+    """Everything that a request needs, before the first limit on memory: half a library is worse than none."""
+    import imagecodecs
+    import pydicom.pixels  # noqa: F401
+
+    for codec in (imagecodecs.jpeg8_decode, imagecodecs.jpegls_decode, imagecodecs.jpeg2k_decode):
+        with contextlib.suppress(Exception):
+            codec(b"")
 
 
 def _give_up_rights() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from meshing.errors import AnatomyError, NoImagesError, SegmentationError, UnsupportedError
+from meshing.errors import DecodeError, NoImagesError, ScanError, SegmentationError, UnsupportedError
 from meshing.importing.dicom.reading import looks_like_dicom
 from meshing.importing.files import is_volume_file
 from meshing.importing.labels.assembly import Assembly
@@ -64,7 +64,7 @@ def _read_folder(folder: Path, grid: Grid, limits: Limits, progress: Progress) -
         progress(number / len(files), "reading masks")
         try:
             assembly.add_mask_by_mask(_read_one(file, limits))
-        except AnatomyError as error:
+        except (ScanError, SegmentationError, DecodeError) as error:
             # One damaged mask among a hundred: the others are good, and the fact says that it is missing.
             refused.append(error.message)
     if not assembly.has_segments:
