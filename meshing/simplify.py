@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.deviation import deviation
 from meshing.errors import SurfaceError
-from meshing.extract import require_sound, restore_volume
+from meshing.extract import restore_volume
 from meshing.progress import Progress, silent
 from meshing.repair import repair
-from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
+from meshing.surface import Deviation, Faces, Surface, area_mm2, check, volume_ml
+
+Points = npt.NDArray[np.float64]
 
 SMALLEST = 64
-"""Triangles below which no structure is decimated: an octahedron refined once, still a blob one recognises."""
+"""Triangles below which no connected part is decimated: still a blob one recognises."""
 
 _TRIES = 4
 
@@ -90,16 +94,7 @@ def _to_share(surface: Surface, share: int) -> Surface:
 
 def _decimated(surface: Surface, share: int, wanted_ml: float) -> Surface | None:
     """One attempt; None when the result is unsound or off in volume."""
-    import fast_simplification
-
-    points, faces = fast_simplification.simplify(
-        surface.vertices.copy(),
-        surface.faces.copy(),
-        target_count=share,  # it asks for writable arrays
-    )
-    vertices, faces = repair(points.astype(np.float64), faces)
-    if len(faces) < 4:
-        return None
+    vertices, faces = repair(*_decimated_parts(surface, share))
     edge_mm = np.sqrt(area_mm2(surface) / max(len(surface.faces), 1))
     vertices = restore_volume(vertices, faces, wanted_ml, edge_mm)
     smaller = replace(surface, vertices=vertices.astype(np.float32), faces=faces)
@@ -107,7 +102,55 @@ def _decimated(surface: Surface, share: int, wanted_ml: float) -> Surface | None
     is_sound = found.is_closed and found.is_manifold and found.is_outward
     if not is_sound or abs(found.volume_ml - wanted_ml) > largest_change(wanted_ml) * wanted_ml:
         return None
-    return require_sound(smaller)
+    return smaller
+
+
+def _decimated_parts(surface: Surface, share: int) -> tuple[Points, Faces]:
+    """Each connected part with its share of triangles, so that no small island is collapsed away."""
+    import fast_simplification
+
+    parts = {str(number): part for number, part in enumerate(_parts(surface))}
+    shares = _shares(parts, share)
+    vertices: list[Points] = []
+    faces: list[Faces] = []
+    first = 0
+    for name, part in parts.items():
+        points, triangles = part.vertices, part.faces
+        if len(triangles) > shares[name]:
+            points, triangles = fast_simplification.simplify(
+                points.copy(),
+                triangles.copy(),
+                target_count=shares[name],  # it asks for writable arrays
+            )
+        vertices.append(points.astype(np.float64))
+        faces.append(triangles.astype(np.int32) + first)
+        first += len(points)
+    return np.vstack(vertices), np.vstack(faces)
+
+
+def _parts(surface: Surface) -> list[Surface]:
+    """The connected parts of a surface."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b, c = surface.faces.T
+    rows, columns = np.concatenate([a, b]), np.concatenate([b, c])
+    size = len(surface.vertices)
+    count, part_of = connected_components(
+        coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(size, size)), directed=False
+    )
+    if count == 1:
+        return [surface]
+    by_part = np.argsort(part_of[a], kind="stable")
+    bounds = np.searchsorted(part_of[a][by_part], np.arange(count + 1))
+    parts = []
+    for low, high in pairwise(bounds):
+        if high > low:
+            used, packed = np.unique(surface.faces[by_part[low:high]], return_inverse=True)
+            parts.append(
+                replace(surface, vertices=surface.vertices[used], faces=packed.reshape(-1, 3).astype(np.int32))
+            )
+    return parts
 
 
 def _added(before: Deviation | None, step: Deviation) -> Deviation:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from meshing.deviation import deviation
+from meshing.deviation import deviation, distances_mm
 from meshing.errors import SurfaceError
 from meshing.extract import extract
 from meshing.repair import repair
@@ -77,6 +77,32 @@ def test_deviation_is_stable_to_five_percent_in_its_sampling(organs: dict[str, S
     smaller = simplify(organs, 5_000)["organ"]
     coarse, fine = (deviation(smaller, organs["organ"], samples=n) for n in (5_000, 60_000))
     assert coarse.mean_mm == pytest.approx(fine.mean_mm, rel=0.05)
+
+
+def test_distances_are_exact() -> None:
+    corner = np.array([[0, 0, 0], [4, 0, 0], [0, 3, 0]], dtype=np.float32)
+    triangle = Surface(corner, np.array([[0, 1, 2]], dtype=np.int32), "t")
+    points = np.array([[1, 1, 2], [-3, -4, 0], [4, 3, 0], [1, -2, 0], [9, 0, 12]], dtype=float)
+    # above the inside, off a corner, off the long edge, off a short edge, off a corner in space
+    assert distances_mm(points, triangle) == pytest.approx([2, 5, 12 / 5, 2, 13], abs=1e-12)
+
+
+@pytest.mark.parametrize("budget", [500, 3_000])
+def test_no_island_is_lost(budget: int) -> None:
+    grid = upright_grid((100, 60, 60), (0.7, 0.7, 1.0))
+    middle = middle_of(grid)
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        found = ball(middle, 15.0)(points)
+        for step in range(6):
+            found |= ball(middle + [22.0, 6.0 * step - 15.0, 0.0], 0.9 + 0.3 * step)(points)
+        return found
+
+    given = extract(labelled(grid, {"islands": inside}))["islands"]
+    smaller = simplify({"islands": given}, budget)["islands"]
+    assert smaller.deviation and smaller.deviation.max_mm < 1.2
+    for extreme in (np.min, np.max):
+        assert extreme(smaller.vertices, axis=0) == pytest.approx(extreme(given.vertices, axis=0), abs=0.7)
 
 
 def test_deviation_sees_a_lost_part(organs: dict[str, Surface]) -> None:
