@@ -13,7 +13,7 @@ from meshing.exporting.colour import srgb_to_linear
 from meshing.exporting.expected import BOUNDS_MM, VOLUME_SHARE, Expected, Measured
 from meshing.exporting.fields import Fields
 from meshing.exporting.findings import Problem
-from meshing.exporting.layout import ASSET_FIELDS, FIELDS_OF_KIND, MATRIX
+from meshing.exporting.layout import ASSET_FIELDS, FIELDS_OF_KIND, MATRIX, NOT_FOR_CLINICAL_USE
 from meshing.exporting.measure import box
 from meshing.exporting.model import Look, MeshNode, Model
 from meshing.frames import GLTF, PATIENT, FloatArray, Transform, between
@@ -35,6 +35,9 @@ def matrix_problems(extras: Fields) -> tuple[Transform | None, list[Problem]]:
         matrix = extras.array(MATRIX, (4, 4))
     except DamagedFileError as error:
         return None, [Problem("matrix", f"the root node does not say how to get back to the patient: {error}")]
+    frame, unit = extras.values.get("frame"), extras.values.get("unit")
+    if (frame, unit) != (PATIENT.axes, "mm"):
+        return None, [Problem("matrix", f"the root node speaks of {frame!r} in {unit!r}, wanted LPS in mm")]
     wanted = between(PATIENT, GLTF).matrix[:3, :3]
     linear = matrix[:3, :3]
     # The entries are 0 and ±0.001 exactly; 1e-9 turns a metre by a micrometre.
@@ -97,6 +100,8 @@ def look_problems(key: str, look: Look, structure: Structure | None) -> Iterator
     mode = "BLEND" if (structure.opacity if structure else look.alpha) < 1 else "OPAQUE"
     if look.alpha_mode != mode:
         yield Problem("alpha", f"{key}: alphaMode is {look.alpha_mode!r} with alpha {look.alpha:.3g}, wanted {mode!r}")
+    if look.metallic:
+        yield Problem("colour", f"{key}: drawn as metal (factor {look.metallic:.3g}), which turns colours dark")
     if structure is None:
         return
     if abs(look.alpha - structure.opacity) > COLOUR:
@@ -215,9 +220,9 @@ def annotation_problems(node: MeshNode, to_gltf: Transform) -> Iterator[Problem]
 
 
 def notice_problems(extras: Fields) -> Iterator[Problem]:
-    """The notice is gone."""
-    if not str(extras.values.get("notForClinicalUse", "")).strip():
-        yield Problem("notice", "the notice that it is for practice and teaching, not a medical device, is missing")
+    """The notice is gone or changed."""
+    if extras.values.get("notForClinicalUse") != NOT_FOR_CLINICAL_USE:
+        yield Problem("notice", f"the root node does not say: {NOT_FOR_CLINICAL_USE}")
 
 
 def privacy_problems(model: Model) -> Iterator[Problem]:

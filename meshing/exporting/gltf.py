@@ -148,7 +148,7 @@ def _structure_extras(one: Chosen, vertices: FloatArray, faces: npt.NDArray[np.i
         "code": structure.code,
         "side": structure.side,
         "system": structure.system,
-        "volume_ml": volume_ml(one.original.vertices, one.original.faces),
+        "volume_ml": volume_ml(*used_part(one.original)),
         "bounds_mm": box(vertices).tolist(),
         "centroid_mm": centroid(vertices, faces).tolist(),
     }

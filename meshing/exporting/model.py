@@ -37,11 +37,12 @@ _DEEPEST = 32
 
 @dataclass(frozen=True)
 class Look:
-    """How a mesh is drawn: linear colour, alpha, and whether alpha counts ("BLEND") or not ("OPAQUE")."""
+    """How a mesh is drawn: linear colour, alpha, whether alpha counts ("BLEND") or not ("OPAQUE"), and as what."""
 
     colour: tuple[float, float, float]
     alpha: float
     alpha_mode: str
+    metallic: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,12 @@ class MeshNode:
     faces: npt.NDArray[np.int64]
     look: Look
     extras: Fields
+
+    @property
+    def kind(self) -> str:
+        """What `extras` call it: "structure", the kind of an annotation, or "" for nothing that we know."""
+        kind = self.extras.values.get("kind")
+        return kind if isinstance(kind, str) else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +231,7 @@ def _vectors(arrays: _Arrays, number: int, where: str) -> npt.NDArray[Any]:
 def _look(fields: Fields) -> Look:
     factors = fields.inner("pbrMetallicRoughness")
     red, green, blue, alpha = factors.array("baseColorFactor", (4,), (1.0, 1.0, 1.0, 1.0)).tolist()
-    return Look((red, green, blue), alpha, fields.text("alphaMode", "OPAQUE"))
+    return Look((red, green, blue), alpha, fields.text("alphaMode", "OPAQUE"), factors.number("metallicFactor", 1.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from meshing.exporting.expected import Expected, Measured
-from meshing.exporting.findings import Problem
+from meshing.exporting.findings import Problem, ProblemKind
 from meshing.frames import FloatArray
 
 _SCALE_SHARE = 0.02
@@ -43,23 +43,23 @@ def orientation_problems(expected: Sequence[Expected], measured: Mapping[str, Me
     turned = _turn(wanted - _middle(wanted), found - _middle(found), allowed)
     if turned is not None:
         problems.append(_turn_problem(turned))
-    elif not problems and _misfit(wanted, found - shift) <= allowed:
+    elif not problems and _is_shifted(wanted, found, shift, allowed):
         far = ", ".join(f"{axis} {step:+.2f}" for axis, step in zip(_AXES, shift, strict=True))
         problems.append(Problem("matrix", f"the root matrix leads back beside the patient: {far} mm"))
     return problems
 
 
-def exchanged(expected: Sequence[Expected], measured: Mapping[str, Measured]) -> list[Problem]:
-    """Structures that stand where another one should."""
-    problems = []
+def exchanged(expected: Sequence[Expected], measured: Mapping[str, Measured]) -> dict[str, Problem]:
+    """The problem of each structure that stands where another one should, by key."""
+    problems = {}
     for one in expected:
         found = measured.get(one.key)
         if found is None or one.fits(found):
             continue
         for other in expected:
             if other.key != one.key and other.fits(found):
-                kind = "sides" if {one.side, other.side} == {"left", "right"} else "names"
-                problems.append(Problem(kind, f"{one.key} has the place and size of {other.key}"))  # type: ignore[arg-type]  # both are kinds
+                kind: ProblemKind = "sides" if {one.side, other.side} == {"left", "right"} else "names"
+                problems[one.key] = Problem(kind, f"{one.key} has the place and size of {other.key}")
                 break
     return problems
 
@@ -77,6 +77,12 @@ def _turn(wanted: FloatArray, found: FloatArray, allowed_mm: float) -> FloatArra
     misfit, turn = min(((_misfit(wanted, _turned(found, turn)), turn) for turn in _turns()), key=lambda one: one[0])
     is_better = misfit <= allowed_mm and misfit < _BETTER * straight and straight > allowed_mm
     return turn if is_better else None
+
+
+def _is_shifted(wanted: FloatArray, found: FloatArray, shift: FloatArray, allowed_mm: float) -> bool:
+    """Whether all structures are off by one and the same step."""
+    rest = np.abs(wanted - (found - shift)).max()
+    return bool(rest <= allowed_mm < np.abs(shift).max())
 
 
 def _turned(features: FloatArray, turn: FloatArray) -> FloatArray:

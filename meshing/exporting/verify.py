@@ -18,9 +18,9 @@ from meshing.exporting import checks
 from meshing.exporting.annotations import KINDS
 from meshing.exporting.expected import Expected, Measured, expected_of_case, expected_of_file, measure
 from meshing.exporting.findings import Problem, Verification, VerifiedStructure
-from meshing.exporting.measure import box
+from meshing.exporting.measure import box, used_part
 from meshing.exporting.midline import side_warnings
-from meshing.exporting.model import MeshNode, Model, read_model
+from meshing.exporting.model import Model, read_model
 from meshing.exporting.orientation import exchanged, orientation_problems
 from meshing.exporting.second_reader import reader_problems
 from meshing.frames import Transform, patient_to_gltf
@@ -51,14 +51,14 @@ def verify_glb(path: Path, case: Case | None = None, *, structures: Sequence[str
 
 
 def _verified(path: Path, model: Model, case: Case | None, structures: Sequence[str] | None) -> Verification:
-    marks = [node for node in model.nodes if node.extras.values.get("kind") in KINDS]
-    bodies = [node for node in model.nodes if node.extras.values.get("kind") not in KINDS]
+    marks = [node for node in model.nodes if node.kind in KINDS]
+    bodies = [node for node in model.nodes if node.kind not in KINDS]
     listed = model.root_extras.texts("structures")
     wanted = list(structures) if structures is not None else listed
     stated, problems = checks.matrix_problems(model.root_extras)
     problems += checks.size_problems(bodies)
     problems += checks.name_problems([node.name for node in bodies], wanted)
-    to_gltf = stated or _assumed(bodies, case, wanted)
+    to_gltf = stated or _assumed(model, case, wanted)
     measured = measure(bodies, to_gltf.inverse())
     expected, lacking = _expected(case, wanted, measured)
     problems += lacking
@@ -66,6 +66,7 @@ def _verified(path: Path, model: Model, case: Case | None, structures: Sequence[
     warnings = _add_structure_findings(expected, measured, problems)
     for mark in marks:
         problems += checks.annotation_problems(mark, to_gltf)
+        problems += checks.normal_problems(mark)
     problems += checks.notice_problems(model.root_extras)
     problems += checks.privacy_problems(model)
     problems += reader_problems(path, model)
@@ -74,11 +75,13 @@ def _verified(path: Path, model: Model, case: Case | None, structures: Sequence[
     return Verification(path, tuple(dict.fromkeys(problems)), tuple(warnings), _structures(measured))
 
 
-def _assumed(bodies: Sequence[MeshNode], case: Case | None, wanted: Sequence[str]) -> Transform:
-    """The transform that the writer would have used, where the file states none."""
+def _assumed(model: Model, case: Case | None, wanted: Sequence[str]) -> Transform:
+    """The transform that the writer would have used, where the file states none: its centre is that of the bounds."""
     surfaces = [case.surfaces[key] for key in wanted if key in case.surfaces] if case else []
-    boxes = [box(surface.vertices.astype(np.float64)) for surface in surfaces if len(surface.vertices)]
-    return patient_to_gltf(box(np.vstack(boxes)).mean(axis=0) if boxes else (0.0, 0.0, 0.0))
+    boxes = [box(used_part(surface)[0]) for surface in surfaces if len(surface.faces)]
+    if not boxes:
+        boxes = [model.root_extras.array("bounds_mm", (2, 3), np.zeros((2, 3)))]
+    return patient_to_gltf(box(np.vstack(boxes)).mean(axis=0))
 
 
 def _expected(
@@ -113,10 +116,12 @@ def _geometry_problems(expected: list[Expected], measured: dict[str, Measured], 
             for problem in checks.volume_problems(measured[one.key], one)
             if problem.kind == "inward"
         ]
-    problems = exchanged(expected, measured)
-    problems += checks.root_bounds_problems(model.root_extras, list(measured.values()))
+    wrongly_named = exchanged(expected, measured)
+    problems = list(wrongly_named.values())
+    if {one.key for one in expected} == set(measured):
+        problems += checks.root_bounds_problems(model.root_extras, list(measured.values()))
     for one in expected:
-        if one.key in measured:
+        if one.key in measured and one.key not in wrongly_named:
             found = measured[one.key]
             problems += checks.place_problems(found, one)
             problems += checks.volume_problems(found, one)

@@ -52,9 +52,9 @@ def lumpy(centre: tuple[float, float, float], radii: tuple[float, float, float],
 
 
 def anatomy() -> dict[str, Shape]:
-    """A torso in LPS mm with a scanner's offset: liver on the right, its tumour, two unlike kidneys, an arching aorta."""
+    """A torso in LPS mm, far from the origin: liver on the right, its tumour, two unlike kidneys, a bent aorta."""
     arch = [(8 + 2 * np.sin(t), 25 - 4 * t, -1180 + 45 * t) for t in np.linspace(0, 4, 25)]
-    shapes = {
+    return {
         "skin": ball((0, 0, -1100), (170, 120, 190), refinements=3),
         "liver": lumpy((-60, -20, -1060), (75, 60, 55)),
         "tumour": ball((-80, -10, -1050), (12, 12, 14), refinements=2),
@@ -62,7 +62,6 @@ def anatomy() -> dict[str, Shape]:
         "kidney_right": lumpy((-58, 47, -1135), (25, 23, 49), 2),
         "aorta": tube(arch, 10.0),
     }
-    return shapes
 
 
 def case_of(
