@@ -1,0 +1,67 @@
+"""`resolve` decides everything that a picture shows, and draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from meshing.case import Case
+from meshing.volume import Volume
+from viewer.layout import Box, PanelName, legend_lines, panels
+from viewer.legend import legend
+from viewer.scene.nouns import Choices, Scene, SceneSurface
+from viewer.scene.parts import Part, shown_parts
+from viewer.scene.sections import body_box, default_centre, slices_of
+from viewer.viewpoint import Camera, camera_from, view_words
+from viewer.windows import window_for
+
+_DEFAULT = Choices()
+
+
+def resolve(case: Case, choices: Choices = _DEFAULT) -> Scene:
+    """The scene of a case under a reader's choices.
+
+    Raises
+    ------
+    NotFoundError
+        If a structure, a window or a view has no such name.
+    """
+    parts = shown_parts(case, choices)
+    shown = [part.shown for part in parts]
+    scan = case.scan
+    boxes = panels(choices.layout, choices.size)
+    surfaces = _surfaces(parts)
+    window = window_for(scan, [one.structure for one in shown], choices.window)
+    centre = np.array(choices.centre_mm) if choices.centre_mm is not None else default_centre(scan, parts)
+    spacing = scan.grid.spacing_mm
+    return Scene(
+        layout=choices.layout,
+        size=choices.size,
+        language=choices.language,
+        surfaces=surfaces,
+        slices=slices_of(scan, parts, boxes, window, centre_mm=centre, overlay=choices.overlay),
+        camera=_camera(surfaces, scan, boxes, choices),
+        view=view_words(choices.view),
+        legend=legend(shown, choices.language, legend_lines(choices.size)) if "column" in boxes else (),
+        window=window,
+        modality=scan.modality,
+        grid_shape=scan.grid.shape,
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+    )
+
+
+def _surfaces(parts: Sequence[Part]) -> tuple[SceneSurface, ...]:
+    return tuple(
+        SceneSurface(
+            part.shown.key, part.triangles.vertices, part.triangles.faces, part.shown.colour, part.shown.opacity
+        )
+        for part in parts
+        if part.triangles is not None and len(part.triangles.faces) and part.shown.opacity > 0
+    )
+
+
+def _camera(surfaces: Sequence[SceneSurface], scan: Volume, boxes: Mapping[PanelName, Box], choices: Choices) -> Camera:
+    box = boxes.get("3d") or next(iter(boxes.values()))
+    points = np.concatenate([surface.vertices for surface in surfaces]) if surfaces else body_box(scan)
+    return camera_from(choices.view, points, aspect=box.width / box.height, projection=choices.projection)
