@@ -15,6 +15,9 @@ from meshing.volume import Grid
 Array = npt.NDArray[Any]
 
 SPACING_MM = (0.8, 0.8, 1.0)
+ORIGIN_MM = (-45.0, -160.0, -1105.0)
+"""Scanners count from their table: bodies lie far from 0."""
+
 VESSEL_RADII_MM = (4.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0)
 
 
@@ -26,6 +29,7 @@ def drawn_labels(shape: tuple[int, int, int] = (112, 104, 96), organs: int = 24,
     """
     rng = np.random.default_rng(seed)
     matrix = np.diag([*SPACING_MM, 1.0])
+    matrix[:3, 3] = ORIGIN_MM
     size = np.array(shape) * SPACING_MM
     x, y, z = (
         (np.arange(n, dtype=np.float32) * step).reshape([-1 if a == axis else 1 for a in range(3)])

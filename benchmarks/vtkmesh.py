@@ -86,3 +86,35 @@ def arrays_of(polygons: Any) -> tuple[Array, Array]:
         return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
     vertices = vtk_to_numpy(polygons.GetPoints().GetData()).astype(np.float64)
     return vertices, vtk_to_numpy(polygons.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64)
+
+
+def closest_distances(points: Array, vertices: Array, faces: Array) -> Array:
+    """Exact distance of each point (N, 3) to the nearest triangle, shape (N,)."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+    from vtkmodules.vtkCommonCore import vtkDoubleArray
+    from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
+
+    field = vtkImplicitPolyDataDistance()
+    field.SetInput(polygons_of(vertices, faces))
+    signed = vtkDoubleArray()
+    field.EvaluateFunction(numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64)), signed)
+    distances: Array = np.abs(vtk_to_numpy(signed))
+    return distances
+
+
+def polygons_of(vertices: Array, faces: Array) -> Any:
+    """`vtkPolyData` with copies of both arrays."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+    from vtkmodules.vtkCommonCore import vtkPoints
+    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+
+    points = vtkPoints()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(vertices, dtype=np.float64), deep=True))
+    cells = vtkCellArray()
+    corners = np.ascontiguousarray(faces.ravel(), dtype=np.int64)
+    offsets = np.arange(0, corners.size + 1, 3, dtype=np.int64)
+    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(corners, deep=True))
+    polygons = vtkPolyData()
+    polygons.SetPoints(points)
+    polygons.SetPolys(cells)
+    return polygons
