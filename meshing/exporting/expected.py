@@ -146,14 +146,15 @@ def expected_of_file(found: Measured) -> Expected:
 
 
 def _measured(node: MeshNode, to_patient: Transform) -> Measured:
-    used = node.vertices[np.unique(node.faces)]
     vertices = to_patient(node.vertices)
+    is_used = np.zeros(len(vertices), dtype=bool)
+    is_used[node.faces] = True
     return Measured(
         node=node,
         vertices_mm=vertices,
         volume_ml=volume_ml(vertices, node.faces),
         triangles=len(node.faces),
-        bounds_mm=box(to_patient(used)),
+        bounds_mm=box(vertices[is_used]),
         centroid_mm=centroid(vertices, node.faces),
     )
 

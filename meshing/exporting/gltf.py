@@ -75,9 +75,8 @@ def export_glb(
     """
     settings = settings or ExportSettings()
     chosen = choose(case, settings, progress=part(progress, 0.0, 0.5))
-    to_gltf = patient_to_gltf(box(np.vstack([box(used_part(one.surface)[0]) for one in chosen])).mean(axis=0))
     progress(0.5, "writing the model")
-    document, arrays = _document(case, chosen, settings.annotations, to_gltf)
+    document, arrays = _document(case, chosen, settings.annotations)
     with replace_file(path) as file:
         write_glb(file, document, arrays)
         file.flush()
@@ -99,12 +98,14 @@ def _require_verified(written: Path, path: Path, case: Case, keys: Sequence[str]
 
 
 def _document(
-    case: Case, chosen: Sequence[Chosen], annotations: Sequence[Annotation], to_gltf: Transform
+    case: Case, chosen: Sequence[Chosen], annotations: Sequence[Annotation]
 ) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
     """The JSON of the model and the arrays that it points into."""
     structures = [_drawn_structure(one) for one in chosen]
     marks = [_drawn_annotation(annotation) for annotation in annotations]
     _require_one_name_each([*structures, *marks])
+    bounds = box(np.vstack([box(drawn.vertices_mm) for drawn in structures]))
+    to_gltf = patient_to_gltf(bounds.mean(axis=0))
     builder = _Builder(to_gltf)
     groups: dict[str, list[int]] = {}
     for one, drawn in zip(chosen, structures, strict=True):
@@ -114,7 +115,7 @@ def _document(
     if marks:
         nodes = [builder.add_drawn(mark) for mark in marks]
         children.append(builder.add_group(_free(ANNOTATIONS_NAME, names_taken | set(groups)), nodes))
-    root = builder.add_group(ROOT_NAME, children, extras=_root_extras(case, structures, to_gltf))
+    root = builder.add_group(ROOT_NAME, children, extras=_root_extras(case, structures, bounds, to_gltf))
     return builder.document(root), builder.arrays
 
 
@@ -157,7 +158,7 @@ def _structure_extras(one: Chosen, vertices: FloatArray, faces: npt.NDArray[np.i
     return extras
 
 
-def _root_extras(case: Case, structures: Sequence[Drawn], to_gltf: Transform) -> dict[str, Any]:
+def _root_extras(case: Case, structures: Sequence[Drawn], bounds: FloatArray, to_gltf: Transform) -> dict[str, Any]:
     return {
         "kind": CASE_KIND,
         "case": case.id,
@@ -165,7 +166,7 @@ def _root_extras(case: Case, structures: Sequence[Drawn], to_gltf: Transform) ->
         "frame": PATIENT.axes,
         "unit": "mm",
         MATRIX: to_gltf.matrix.tolist(),
-        "bounds_mm": box(np.vstack([box(drawn.vertices_mm) for drawn in structures])).tolist(),
+        "bounds_mm": bounds.tolist(),
         "structures": [drawn.name for drawn in structures],
         "notForClinicalUse": NOT_FOR_CLINICAL_USE,
     }

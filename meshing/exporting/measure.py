@@ -11,8 +11,21 @@ from meshing.surface import Faces, Surface
 
 def used_part(surface: Surface) -> tuple[FloatArray, Faces]:
     """Vertices (float64, LPS mm) that some face uses, in their order, and the faces that name them."""
-    used, faces = np.unique(surface.faces, return_inverse=True)
-    return surface.vertices[used].astype(np.float64), faces.reshape(-1, 3).astype(np.int32)
+    is_used = np.zeros(len(surface.vertices), dtype=bool)
+    is_used[surface.faces] = True
+    vertices = surface.vertices[is_used].astype(np.float64)
+    if is_used.all():
+        return vertices, surface.faces
+    number = np.cumsum(is_used, dtype=np.int32) - 1
+    return vertices, number[surface.faces].astype(np.int32)
+
+
+def open_edges(faces: npt.NDArray[np.integer]) -> int:
+    """Edges that run one way only: a closed surface runs along each both ways."""
+    count = int(faces.max()) + 1
+    start, stop = faces.astype(np.int64).ravel(), np.roll(faces, -1, axis=1).astype(np.int64).ravel()
+    there, back = np.sort(start * count + stop), np.sort(stop * count + start)
+    return 0 if np.array_equal(there, back) else len(np.setdiff1d(there, back))
 
 
 def box(points: FloatArray) -> FloatArray:

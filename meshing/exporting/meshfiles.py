@@ -171,8 +171,8 @@ def _read_back(file: BinaryIO, path: Path) -> tuple[FloatArray, npt.NDArray[np.i
         file.seek(0)
         mesh: Any = trimesh.load_mesh(file, file_type=kind, process=False, skip_materials=True)
         vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
-        if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or faces.max() >= len(vertices):
-            raise ValueError(f"faces of shape {faces.shape} over {len(vertices)} vertices")
+        if faces.shape[1:] != (3,) or vertices.shape[1:] != (3,) or not len(faces) or faces.max() >= len(vertices):
+            raise ValueError(f"faces of shape {faces.shape} over vertices of shape {vertices.shape}")
     except Exception as error:
         raise ExportError(f"cannot be read back: {error}", where=path, hint="check the disk") from error
     return vertices, faces
