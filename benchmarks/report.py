@@ -89,7 +89,8 @@ def print_comparison(title: str, comparison: Comparison[T], columns: Columns[T])
     short = f" (under {FEWEST_ROUNDS}: an indication, no claim)" if rounds < FEWEST_ROUNDS else ""
     print(f"## {title}\n")
     reference = comparison.measured[0].name
-    print(f"{rounds} interleaved rounds{short}; medians; ratio: seconds over those of {reference} (least–most).\n")
+    turns = f"{rounds} interleaved round{'s' if rounds > 1 else ''}{short}"
+    print(f"{turns}; medians; ratio: seconds over those of {reference} (least–most).\n")
     print(comparison_table(comparison, columns))
     stages = stage_table(comparison)
     if stages:

@@ -187,6 +187,7 @@ def main(arguments: list[str]) -> int:
     ):
         names = next(iter(found.values()))
         rows = [[name, *(show(by_method[name]) for by_method in found.values())] for name in names]
+        rows = [row for row in rows if set(row[1:]) != {"–"}]
         print(f"\n## {title}\n\n{table(['', *map(str, found)], rows)}", flush=True)
     return 0
 
