@@ -86,13 +86,15 @@ def _header(raw: Any, path: Path, packing: Packing) -> gate.Header:
     if not _HEADER_BYTES[version] + 4 <= offset < 1 << 40:
         raise DamagedFileError(f"its voxels begin at byte {offset:g}, inside the header", where=path)
     ras, facts = _voxel_to_ras(raw, shape, path)
+    with np.errstate(invalid="ignore"):  # the gate refuses what is not finite
+        voxel_to_patient = between(RAS, PATIENT).matrix @ ras
     slope, intercept = _scaling(raw)
     return gate.Header(
         format=f"NIfTI-{version}",
         shape=shape,
         phases=phases,
         dtype=np.dtype(_DTYPES[int(raw["datatype"])]).newbyteorder(raw.endianness),
-        voxel_to_patient=between(RAS, PATIENT).matrix @ ras,
+        voxel_to_patient=voxel_to_patient,
         packing=packing,
         skip=int(offset),
         slope=slope,

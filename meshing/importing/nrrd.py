@@ -91,7 +91,8 @@ def _fields(lines: list[str], path: Path) -> dict[str, Any]:
 
     try:
         # An iterator: pynrrd takes a lone string for a file name.
-        return dict(nrrd.read_header(iter(lines)))
+        with np.errstate(all="ignore"):
+            return dict(nrrd.read_header(iter(lines)))
     except Exception as error:
         raise DamagedFileError(
             f"its NRRD header is damaged: {type(error).__name__}", where=path, hint="export it again"

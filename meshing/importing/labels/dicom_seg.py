@@ -67,10 +67,10 @@ def read_dicom_seg(path: Path, limits: Limits, progress: Progress) -> Drawn:
     if str(dataset.get("SOPClassUID", "")) not in _SEGMENTATION:
         raise UnsupportedError("it is a DICOM file, but no segmentation", where=path, hint="give a DICOM SEG")
     try:
-        planes = _planes(dataset, path, limits)
         frames, share = _frames(dataset, syntax, path, limits)
         progress(0.5, "reading segments")
-        layers, names, facts = _layers(dataset, frames, planes)
+        planes = _planes(dataset, path, limits)
+        layers, names = _layers(dataset, frames, planes, path)
     except AnatomyError:
         raise
     except Exception as error:
@@ -78,9 +78,10 @@ def read_dicom_seg(path: Path, limits: Limits, progress: Progress) -> Drawn:
         raise DamagedFileError(
             f"its segmentation module is damaged ({type(error).__name__})", where=path, hint="export it again"
         ) from None
+    facts: tuple[Fact, ...] = ()
     if share:
         text = f"fractional segments were cut at {THRESHOLD:.0%}"
-        facts = (*facts, Fact("labels", text, {"threshold": THRESHOLD}))
+        facts = (Fact("labels", text, {"threshold": THRESHOLD}),)
     return Drawn("DICOM SEG", layers, planes.grid, names, facts=facts)
 
 
@@ -136,7 +137,7 @@ def _planes(dataset: Any, path: Path, limits: Limits) -> _Planes:
 
 def _geometry(dataset: Any, path: Path) -> tuple[FloatArray, FloatArray, tuple[float, float, float]]:
     """Positions (frames, 3), the unit vectors of i and j (2, 3), and spacing along i, j and, declared or 0, k."""
-    count = max(1, int(dataset.get("NumberOfFrames") or 1))
+    count = _shape(dataset)[0]
     frames = dataset.PerFrameFunctionalGroupsSequence
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
     if len(frames) != count:
@@ -185,8 +186,7 @@ def _step(heights: FloatArray, declared: float, path: Path) -> float:
 
 def _frames(dataset: Any, syntax: str, path: Path, limits: Limits) -> tuple[npt.NDArray[Any], bool]:
     """Frames (frames, rows, columns), of label numbers or of 0 and 1, and whether they were shares cut in two."""
-    shape = (max(1, int(dataset.get("NumberOfFrames") or 1)), int(dataset.Rows), int(dataset.Columns))
-    bits = int(dataset.BitsAllocated)
+    shape, bits = _shape(dataset), int(dataset.BitsAllocated)
     if min(shape) < 1 or bits not in (1, 8, 16):
         raise DamagedFileError(f"it claims {' × '.join(map(str, shape))} pixels of {bits} bits", where=path)
     if math.prod(shape) > limits.max_voxels:
@@ -200,6 +200,11 @@ def _frames(dataset: Any, syntax: str, path: Path, limits: Limits) -> tuple[npt.
     if str(dataset.SegmentationType).upper() != "FRACTIONAL":
         return frames, False
     return (frames >= THRESHOLD * int(dataset.MaximumFractionalValue)).astype(np.uint8), True
+
+
+def _shape(dataset: Any) -> tuple[int, int, int]:
+    """Frames, rows and columns as claimed."""
+    return max(1, int(dataset.get("NumberOfFrames") or 1)), int(dataset.Rows), int(dataset.Columns)
 
 
 def _plain_frames(dataset: Any, shape: tuple[int, int, int], bits: int, path: Path) -> npt.NDArray[Any]:
@@ -219,16 +224,22 @@ def _plain_frames(dataset: Any, shape: tuple[int, int, int], bits: int, path: Pa
 
 
 def _layers(
-    dataset: Any, frames: npt.NDArray[Any], planes: _Planes
-) -> tuple[tuple[Labels, ...], dict[tuple[int, int], Name], tuple[Fact, ...]]:
+    dataset: Any, frames: npt.NDArray[Any], planes: _Planes, path: Path
+) -> tuple[tuple[Labels, ...], dict[tuple[int, int], Name]]:
     """Layers and the names of their labels; a label is the segment's number."""
     items = {int(item.SegmentNumber): _name(item) for item in dataset.SegmentSequence}
     if str(dataset.SegmentationType).upper() == "LABELMAP":
         layer = np.zeros(planes.grid.shape, frames.dtype, order="F")
         for frame, k in zip(frames, planes.slices, strict=True):
             layer[:, :, k] = frame.T
-        return (compact(layer),), {(0, number): name for number, name in items.items() if number > 0}, ()
-    numbers = [_segment_number(frame) for frame in dataset.PerFrameFunctionalGroupsSequence]
+        return (compact(layer),), {(0, number): name for number, name in items.items() if number > 0}
+    # With one segment alone, its number may stand among what all frames share.
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
+    identified = (
+        _macro(frame, shared, "SegmentIdentificationSequence", path)
+        for frame in dataset.PerFrameFunctionalGroupsSequence
+    )
+    numbers = [int(item.ReferencedSegmentNumber) for item in identified]
     layers: list[npt.NDArray[np.uint16]] = []
     names: dict[tuple[int, int], Name] = {}
     for number in sorted(set(numbers) | set(items)):
@@ -237,7 +248,7 @@ def _layers(
         for k, mask in drawn:
             layers[place][:, :, k][mask] = number
         names[place, number] = items.get(number, Name(f"segment {number}"))
-    return tuple(compact(layer) for layer in layers), names, ()
+    return tuple(compact(layer) for layer in layers), names
 
 
 def _free_layer(
@@ -251,10 +262,6 @@ def _free_layer(
             return place
     layers.append(np.zeros(shape, np.uint16, order="F"))
     return len(layers) - 1
-
-
-def _segment_number(frame: Any) -> int:
-    return int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 
 # ------------------------------------------------------------------------------------------------------------- names

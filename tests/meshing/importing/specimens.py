@@ -191,3 +191,91 @@ def compact_frames(count: int = 1, rows: int = 24, columns: int = 32, dtype: str
     frames = np.clip(smooth + rng.normal(0, (high - low) / 200, smooth.shape), low, high).astype(dtype)
     frames[:, 0, 0], frames[:, -1, -1] = low, high
     return frames
+
+
+# --------------------------------------------------------------------------------------------------------- DICOM SEG
+
+
+def ct_slices(grid: Grid) -> list[Any]:
+    """Headers of a CT series on that grid, enough for highdicom to draw upon; k runs along i × j."""
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    study, series, frame = (generate_uid(entropy_srcs=[word]) for word in ("study", "series", "frame"))
+    slices = []
+    for k in range(grid.shape[2]):
+        header = pydicom.Dataset()
+        header.file_meta = pydicom.dataset.FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        header.SOPInstanceUID = generate_uid(entropy_srcs=["slice", str(k)])
+        header.StudyInstanceUID, header.SeriesInstanceUID, header.FrameOfReferenceUID = study, series, frame
+        header.PatientName, header.PatientID = "Canary^Yellow", "C4711"
+        header.PatientBirthDate = header.PatientSex = header.StudyDate = header.StudyTime = header.StudyID = ""
+        header.AccessionNumber = header.ReferringPhysicianName = ""
+        header.Modality, header.SeriesNumber, header.InstanceNumber = "CT", 1, k + 1
+        header.Columns, header.Rows = grid.shape[:2]
+        header.PixelSpacing = [_ds(grid.spacing_mm[1]), _ds(grid.spacing_mm[0])]
+        header.SliceThickness = _ds(grid.spacing_mm[2])
+        header.ImageOrientationPatient = [_ds(cosine) for cosine in grid.direction[:, :2].T.ravel()]
+        header.ImagePositionPatient = [_ds(mm) for mm in grid.to_patient((0, 0, k))]
+        header.SamplesPerPixel, header.BitsAllocated, header.BitsStored, header.HighBit = 1, 16, 16, 15
+        header.PixelRepresentation, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        slices.append(header)
+    return slices
+
+
+def _ds(value: float) -> str:
+    return f"{value:.10g}"[:16]
+
+
+def dicom_seg(
+    path: Path,
+    masks: dict[str, Array],
+    grid: Grid,
+    *,
+    kind: str = "BINARY",
+    syntax: str = "1.2.840.10008.1.2.1",
+    omit_empty_frames: bool = True,
+) -> Path:
+    """A DICOM SEG of those masks by highdicom; a fractional one when they are shares between 0 and 1."""
+    import highdicom
+    from highdicom.seg import Segmentation, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    described = [
+        SegmentDescription(
+            number,
+            name,
+            codes.SCT.Organ,
+            codes.SCT.Liver,
+            "MANUAL" if kind != "FRACTIONAL" else "AUTOMATIC",
+            algorithm_identification=None
+            if kind != "FRACTIONAL"
+            else highdicom.AlgorithmIdentificationSequence("a", codes.DCM.ArtificialIntelligence, "1"),
+        )
+        for number, name in enumerate(masks, start=1)
+    ]
+    # highdicom wants (slices, rows, columns[, segments]).
+    stacked = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1)
+    if kind == "LABELMAP":
+        stacked = sum((mask.transpose(2, 1, 0) * number for number, mask in enumerate(masks.values(), start=1)))
+        stacked = np.asarray(stacked, np.uint8)
+    Segmentation(
+        source_images=ct_slices(grid),
+        pixel_array=stacked if kind != "BINARY" else stacked.astype(np.uint8),
+        segmentation_type=kind,
+        segment_descriptions=described,
+        series_instance_uid="1.2.3.1",
+        series_number=2,
+        sop_instance_uid="1.2.3.2",
+        instance_number=1,
+        manufacturer="m",
+        manufacturer_model_name="m",
+        software_versions="1",
+        device_serial_number="1",
+        transfer_syntax_uid=syntax,
+        omit_empty_frames=omit_empty_frames,
+        max_fractional_value=200,
+    ).save_as(path)
+    return path
