@@ -145,6 +145,7 @@ def judge_length(header: Header, path: Path) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def judge_axes(voxel_to_patient: FloatArray, where: str | Path) -> None:
     """Refuse voxel axes that are not finite, positive in length and at right angles."""
     if not np.isfinite(voxel_to_patient).all():

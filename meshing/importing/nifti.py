@@ -78,6 +78,7 @@ def _fields(block: bytes, version: int, order: str) -> Any:
     return kind(block, endianness=order, check=False)
 
 
+@np.errstate(all="ignore")  # the gate refuses what is not finite
 def _header(raw: Any, path: Path, packing: Packing) -> gate.Header:
     version = 1 if raw.sizeof_hdr == 348 else 2
     _judge_kind(raw, version, path)
@@ -86,15 +87,13 @@ def _header(raw: Any, path: Path, packing: Packing) -> gate.Header:
     if not _HEADER_BYTES[version] + 4 <= offset < 1 << 40:
         raise DamagedFileError(f"its voxels begin at byte {offset:g}, inside the header", where=path)
     ras, facts = _voxel_to_ras(raw, shape, path)
-    with np.errstate(invalid="ignore"):  # the gate refuses what is not finite
-        voxel_to_patient = between(RAS, PATIENT).matrix @ ras
     slope, intercept = _scaling(raw)
     return gate.Header(
         format=f"NIfTI-{version}",
         shape=shape,
         phases=phases,
         dtype=np.dtype(_DTYPES[int(raw["datatype"])]).newbyteorder(raw.endianness),
-        voxel_to_patient=voxel_to_patient,
+        voxel_to_patient=between(RAS, PATIENT).matrix @ ras,
         packing=packing,
         skip=int(offset),
         slope=slope,
@@ -165,9 +164,8 @@ def _voxel_to_ras(raw: Any, shape: tuple[int, int, int], path: Path) -> tuple[Fl
 
 def _preferred(sform: FloatArray, qform: FloatArray, shape: tuple[int, int, int]) -> tuple[FloatArray, list[Fact]]:
     corners = np.array([(i, j, k, 1) for i in (0, shape[0] - 1) for j in (0, shape[1] - 1) for k in (0, shape[2] - 1)])
-    with np.errstate(all="ignore"):
-        apart = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
-        sheared = not np.isfinite(sform).all() or not gate.shear_of(sform) <= gate.MOST_SHEAR
+    apart = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
+    sheared = not np.isfinite(sform).all() or not gate.shear_of(sform) <= gate.MOST_SHEAR
     if apart <= _SAME_PLACE_MM or not np.isfinite(qform).all():
         return sform, []
     name, chosen = ("qform", qform) if sheared else ("sform", sform)

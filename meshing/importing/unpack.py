@@ -7,6 +7,7 @@ never lies outside its own temporary folder, and whose names say nothing about t
 from __future__ import annotations
 
 import bz2
+import errno
 import re
 import stat
 import struct
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
-from meshing.errors import DamagedFileError, NoImagesError, TooLargeError, UnsupportedError
+from meshing.errors import AnatomyError, DamagedFileError, NoImagesError, TooLargeError, UnsupportedError
 from meshing.importing.limits import DEFAULT, GIB, MIB, Limits
 
 Packing = Literal["raw", "gzip", "zlib", "deflate", "bzip2"]
@@ -251,15 +252,16 @@ def _unzip(path: Path, folder: Path, limits: Limits) -> None:
                     while chunk := packed.read(_CHUNK):
                         meter.count(len(chunk))
                         plain.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, IndexError) as error:
-        raise DamagedFileError(f"the zip is damaged: {error}", where=path, hint="copy or export it again") from error
+    except AnatomyError:
+        raise
     except (NotImplementedError, RuntimeError) as error:
-        # zipfile says so for Deflate64, patched data and strong encryption.
-        raise UnsupportedError(
-            f"the zip is packed in a way that is not read here: {error}",
-            where=path,
-            hint="unpack it and give the folder",
-        ) from error
+        # zipfile says so for patched data and strong encryption.
+        raise _strangely_packed(path, str(error)) from error
+    except OSError as error:
+        raise _unreadable(error, path) from error
+    except Exception as error:
+        # zipfile raises whatever damaged numbers lead it to.
+        raise DamagedFileError(f"the zip is damaged: {error}", where=path, hint="copy or export it again") from error
 
 
 def _members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> list[zipfile.ZipInfo]:
@@ -280,6 +282,9 @@ def _members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> list[zipfi
             where=path,
             hint="unpack it with its password and give the folder",
         )
+    # zipfile unpacks the other methods a whole piece at a time, without a cap on what comes out.
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise _strangely_packed(path, "its files are neither stored nor deflated")
     return members
 
 
@@ -302,6 +307,23 @@ def _too_many(count: int, path: Path, limits: Limits) -> TooLargeError:
         f"the zip lists {count} files, the limit is {limits.max_members}",
         where=path,
         hint="give a part of the study, or raise the limit max_members",
+    )
+
+
+def _strangely_packed(path: Path, why: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"the zip is packed in a way that is not read here: {why}", where=path, hint="unpack it and give the folder"
+    )
+
+
+def _unreadable(error: OSError, path: Path) -> AnatomyError:
+    if error.errno == errno.ENOSPC:
+        where = tempfile.gettempdir()
+        return TooLargeError(
+            f"there is no room to unpack it in {where}", where=path, hint="free space there, or set TMPDIR"
+        )
+    return DamagedFileError(
+        f"the zip cannot be read: {error.strerror or error}", where=path, hint="copy or export it again"
     )
 
 

@@ -154,14 +154,39 @@ def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
         pass
 
 
-def test_an_unknown_packing_method_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [9, 12, 14, 93])  # Deflate64, bzip2, LZMA, Zstandard
+def test_an_unbounded_or_unknown_packing_method_says_so(tmp_path: Path, method: int) -> None:
     path = zipped(tmp_path / "s.zip", {"one": b"1" * 99})
     content = bytearray(path.read_bytes())
-    for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        content[content.index(mark) + method] = 9  # Deflate64
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(mark) + at] = method
     path.write_bytes(content)
     with pytest.raises(UnsupportedError, match="not read here"), opened(path):
         pass
+
+
+def test_a_bzip2_bomb_in_a_zip_is_never_unpacked(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "s.zip", {"zeros": bytes(100 * MIB)}, zipfile.ZIP_BZIP2)
+    assert path.stat().st_size < 1000
+    tracemalloc.start()
+    with pytest.raises(UnsupportedError), opened(path):
+        pass
+    assert tracemalloc.get_traced_memory()[1] < MIB
+    tracemalloc.stop()
+
+
+def test_a_full_disk_says_where_room_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    path = zipped(tmp_path / "s.zip", {"one": b"1"})
+
+    def full(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
+    with pytest.raises(TooLargeError, match="no room") as caught, opened(path):
+        pass
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_an_empty_zip_and_a_missing_path_hold_no_images(tmp_path: Path) -> None:
