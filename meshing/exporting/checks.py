@@ -172,6 +172,12 @@ def shape_problems(found: Measured, one: Expected) -> Iterator[Problem]:
         yield Problem(
             "shape", f"{one.key}: {found.triangles} of {len(one.surface.faces)} triangles, and no deviation stated"
         )
+    elif one.claim.max_mm > one.coarsest_mm:
+        yield Problem(
+            "shape",
+            f"{one.key}: {found.triangles} of {len(one.surface.faces)} triangles stray {one.claim.max_mm:.2f} mm "
+            f"from the scan's surface, at most {one.coarsest_mm:.2f}",
+        )
     else:
         yield from _deviation_problems(found, one)
 

@@ -62,6 +62,8 @@ class Expected:
         How far bounds and centroid, and the volume as a share, may be off.
     claim
         The deviation that the file states, where it holds fewer triangles than the case.
+    coarsest_mm
+        The largest deviation that it may state and still be that structure.
     """
 
     key: str
@@ -75,6 +77,7 @@ class Expected:
     label: int | None = None
     surface: Surface | None = None
     claim: Deviation | None = field(default=None)
+    coarsest_mm: float = _COARSEST_MM
     is_decimated: bool = False
 
     @property
@@ -101,8 +104,9 @@ def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
     bounds, volume = box(vertices), volume_ml(vertices, faces)
     is_decimated = found is not None and found.triangles < len(faces)
     claim = _claim(found) if found is not None and is_decimated else None
-    # Without a stated deviation the tolerances stay those of an exact copy.
-    is_looser = claim is not None and claim.max_mm <= _coarsest_mm(bounds)
+    coarsest = max(_COARSEST_MM, _COARSEST_SHARE * float(np.linalg.norm(bounds[1] - bounds[0])))
+    # Without a stated deviation, or with one that would excuse anything, the tolerances stay those of an exact copy.
+    is_looser = claim is not None and claim.max_mm <= coarsest
     if is_looser and surface.raw_volume_ml is not None:
         volume = surface.raw_volume_ml
     return Expected(
@@ -118,6 +122,7 @@ def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
         label=segment.label,
         surface=surface,
         claim=claim,
+        coarsest_mm=coarsest,
         is_decimated=is_decimated,
     )
 
@@ -164,8 +169,3 @@ def _claim(found: Measured) -> Deviation | None:
         return Deviation(found.node.extras.number("mean_deviation_mm"), found.node.extras.number("max_deviation_mm"))
     except DamagedFileError:
         return None
-
-
-def _coarsest_mm(bounds: FloatArray) -> float:
-    """The largest deviation that a file may state and still be that structure."""
-    return max(_COARSEST_MM, _COARSEST_SHARE * float(np.linalg.norm(bounds[1] - bounds[0])))

@@ -50,7 +50,8 @@ class Fields:
         if value is None and default is not None:
             return np.asarray(default, dtype=np.float64)
         if not _has_shape(value, shape):
-            self._refuse(key, "numbers of shape " + "×".join("n" if n < 0 else str(n) for n in shape))
+            size = "×".join("n" if n < 0 else str(n) for n in shape)
+            self._refuse(key, f"finite numbers of shape {size}" if shape else "a finite number")
         return np.asarray(value, dtype=np.float64)
 
     def inner(self, key: str) -> Fields:

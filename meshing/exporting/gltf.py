@@ -20,6 +20,7 @@ from meshing.case import Case
 from meshing.errors import ExportError
 from meshing.exporting.annotations import Annotation, Plane, fields_of, shape_of
 from meshing.exporting.colour import Colour, srgb_to_linear
+from meshing.exporting.findings import Verification
 from meshing.exporting.glb import padding, write_glb
 from meshing.exporting.layout import (
     ANNOTATIONS_NAME,
@@ -81,19 +82,23 @@ def export_glb(
         write_glb(file, document, arrays)
         file.flush()
         progress(0.7, "verifying the model")
-        _require_verified(Path(file.name), path, case, [one.key for one in chosen])
+        found = verify_glb(Path(file.name), case, structures=[one.key for one in chosen])
+        _require_ok(found, path, settings)
     progress(1.0, "exported")
     return report(path, chosen)
 
 
-def _require_verified(written: Path, path: Path, case: Case, keys: Sequence[str]) -> None:
-    found = verify_glb(written, case, structures=keys)
+def _require_ok(found: Verification, path: Path, settings: ExportSettings) -> None:
     if not found.ok:
         shown = "; ".join(problem.text for problem in found.problems[:3])
         raise ExportError(
             f"the model written is not what the case says ({len(found.problems)} problems): {shown}",
             where=path,
-            hint="the old file is unchanged; build the case again, and report this if it stays",
+            hint=(
+                "give a larger triangle budget; nothing was changed on disk"
+                if settings.budget is not None and "shape" in found.kinds
+                else "build the case again, and report this if it stays; nothing was changed on disk"
+            ),
         )
 
 

@@ -92,8 +92,8 @@ def _expected(
     problems: list[Problem] = []
     for key in wanted:
         found = measured.get(key)
-        if case is not None and key not in case.surfaces:
-            problems.append(Problem("names", f"the case holds no structure {key!r}"))
+        if case is not None and (key not in case.surfaces or len(case.surfaces[key].faces) == 0):
+            problems.append(Problem("names", f"the case holds no surface of {key!r}"))
         elif case is not None:
             expected.append(expected_of_case(case, key, found))
         elif found is not None:
@@ -123,9 +123,9 @@ def _geometry_problems(expected: list[Expected], measured: dict[str, Measured], 
     for one in expected:
         if one.key in measured and one.key not in wrongly_named:
             found = measured[one.key]
+            problems += checks.shape_problems(found, one)
             problems += checks.place_problems(found, one)
             problems += checks.volume_problems(found, one)
-            problems += checks.shape_problems(found, one)
             problems += checks.stated_problems(found, one)
     return problems
 

@@ -18,6 +18,9 @@ import numpy as np
 import pytest
 
 from meshing.case import Case
+from meshing.exporting.annotations import Line, Point
+from meshing.exporting.gltf import export_glb
+from meshing.exporting.selection import ExportSettings
 from meshing.exporting.shapes import ball, tube
 from meshing.segmentation import Segment, Segmentation
 from meshing.surface import Surface
@@ -160,6 +163,13 @@ def open_glb(path: Path) -> Opened:
 @pytest.fixture
 def case() -> Case:
     return case_of(anatomy())
+
+
+@pytest.fixture
+def good(case: Case, tmp_path: Path) -> Path:
+    """The GLB of `case`, with two marks."""
+    marks = (Point("target", (-80, -10, -1050)), Line("needle", (-170, -60, -1040), (-80, -10, -1050)))
+    return export_glb(case, tmp_path / "good.glb", ExportSettings(annotations=marks)).path
 
 
 @dataclass(frozen=True)

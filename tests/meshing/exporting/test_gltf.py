@@ -17,7 +17,7 @@ from meshing.exporting.shapes import ball, tube
 from meshing.exporting.verify import verify_glb
 from meshing.frames import GLTF, PATIENT, Transform
 from meshing.plan import Plan, Trajectory
-from meshing.surface import check
+from meshing.surface import Deviation, check
 from meshing.terminology import Structure
 from meshing.volume import Fact
 
@@ -221,6 +221,23 @@ def test_a_budget_keeps_the_model_verified_and_its_deviation_stated(lab, tmp_pat
 def test_a_budget_too_small_for_the_structures_is_refused(case, tmp_path):
     with pytest.raises(SurfaceError, match="budget of 10"):
         export_glb(case, tmp_path / "a.glb", ExportSettings(budget=10))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("stated_mm", "says"), [(60.0, "at most"), (0.5, "states 0.500")])
+def test_a_decimation_that_loses_a_part_is_refused(lab, monkeypatch, tmp_path, stated_mm, says):
+    large, small = ball((0, 0, 0), (40, 40, 40), refinements=3), ball((0, 60, 0), (5, 5, 5), refinements=2)
+    both = (np.vstack([large[0], small[0]]), np.vstack([large[1], small[1] + len(large[0])]))
+    case = lab.case_of({"tumour": both})
+
+    def lose_the_small_one(surfaces, budget, *, progress):
+        stated = Deviation(0.1, stated_mm)
+        return {key: replace(one, faces=large[1], deviation=stated) for key, one in surfaces.items()}
+
+    monkeypatch.setattr("meshing.simplify.simplify", lose_the_small_one)
+    with pytest.raises(ExportError, match=says) as caught:
+        export_glb(case, tmp_path / "a.glb", ExportSettings(budget=1_500))
+    assert "larger triangle budget" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
