@@ -59,18 +59,15 @@ class Made:
     values
         (I, J, K) real values, or (I, J, frames) of a multi-frame file.
     voxel_to_patient
-        (4, 4); sheared for a tilted stack.
+        (4, 4) of an even stack; sheared for a tilted one.
+    positions
+        (K, 3) LPS mm of the first voxel of every slice.
     """
 
     files: list[FileDataset]
     values: FloatArray
     voxel_to_patient: FloatArray
-
-    @property
-    def positions(self) -> FloatArray:
-        """(K, 3) LPS mm of the first voxel of every slice."""
-        k = np.arange(self.values.shape[2])[:, None]
-        return self.voxel_to_patient[:3, 3] + k * self.voxel_to_patient[:3, 2]
+    positions: FloatArray
 
 
 def direction(euler_deg: Sequence[float] = (0.0, 0.0, 0.0)) -> FloatArray:
@@ -92,30 +89,59 @@ def stack(
     axes: FloatArray | None = None,
     origin: Sequence[float] = (-31.5, 12.25, 107.75),
     tilt_deg: float = 0.0,
+    depths: Sequence[float] | None = None,
+    field: Callable[[FloatArray], FloatArray] | None = None,
     modality: str = "CT",
     signed: bool = False,
     slope: float = 1.0,
     intercept: float = -1024.0,
     seed: int = 1,
 ) -> Made:
-    """A classic series of `shape` (columns, rows, slices) with random stored values of 12 bits."""
+    """A classic series of `shape` (columns, rows, slices) with random stored values of 12 bits.
+
+    Parameters
+    ----------
+    tilt_deg
+        How far the line of positions leans from the normal, towards the rows' direction.
+    depths
+        Of each slice along the normal, in mm; None means even `spacing`.
+    field
+        (..., 3) LPS mm → real values (..., ), rounded into the stored ones; None means random ones.
+    """
     axes = direction() if axes is None else axes
     matrix = np.eye(4)
     matrix[:3, :3] = axes * np.array(spacing)
     matrix[:3, 2] += axes[:, 1] * spacing[2] * np.tan(np.radians(tilt_deg))
     matrix[:3, 3] = origin
-    low = -1024 if signed else 0
-    stored = np.random.default_rng(seed).integers(low, low + 4096, shape)
+    steps = np.arange(shape[2]) if depths is None else np.array(depths) / spacing[2]
+    positions = matrix[:3, 3] + steps[:, None] * matrix[:3, 2]
+    stored = _stored(shape, positions, matrix, field, (signed, slope, intercept, seed))
     series, study, frame = (uid(f"{seed} {name}") for name in ("series", "study", "frame"))
     files = []
-    for k in range(shape[2]):
+    for k, position in enumerate(positions):
         file = image(stored[:, :, k], modality=modality, signed=signed, slope=slope, intercept=intercept)
         file.SeriesInstanceUID, file.StudyInstanceUID, file.FrameOfReferenceUID = series, study, frame
         file.InstanceNumber, file.SeriesNumber = k + 1, seed
         rename(file, f"{seed} slice {k}")
-        place(file, matrix[:3, 3] + k * matrix[:3, 2], axes, spacing[:2])
+        place(file, position, axes, spacing[:2])
         files.append(file)
-    return Made(files, stored * slope + intercept, matrix)
+    return Made(files, stored * slope + intercept, matrix, positions)
+
+
+def _stored(
+    shape: tuple[int, int, int],
+    positions: FloatArray,
+    matrix: FloatArray,
+    field: Callable[[FloatArray], FloatArray] | None,
+    scale: tuple[bool, float, float, int],
+) -> npt.NDArray[np.int64]:
+    signed, slope, intercept, seed = scale
+    low = -1024 if signed else 0
+    if field is None:
+        return np.random.default_rng(seed).integers(low, low + 4096, shape)
+    i, j, k = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    points = positions[k] + i[..., None] * matrix[:3, 0] + j[..., None] * matrix[:3, 1]
+    return np.rint((field(points) - intercept) / slope).astype(np.int64)
 
 
 def image(
@@ -189,13 +215,13 @@ def changed(made: Made, change: Callable[[int, FileDataset], object]) -> Made:
     files = copy.deepcopy(made.files)
     for k, file in enumerate(files):
         change(k, file)
-    return Made(files, made.values, made.voxel_to_patient)
+    return Made(files, made.values, made.voxel_to_patient, made.positions)
 
 
 def without(made: Made, *gone: int) -> Made:
     """The series without these slices; its truth keeps them."""
     kept = [copy.deepcopy(file) for k, file in enumerate(made.files) if k not in gone]
-    return Made(kept, made.values, made.voxel_to_patient)
+    return Made(kept, made.values, made.voxel_to_patient, made.positions)
 
 
 def phases(count: int, change: Callable[[int, FileDataset], object], **shape: object) -> list[Made]:

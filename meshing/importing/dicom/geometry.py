@@ -190,8 +190,9 @@ class _Fit:
             return cls(spacing, first, np.zeros(2), drift.mean(axis=0), 0.0, False, False)
         if tilt < _SLIGHT_TILT_DEG and _farthest(slanted, stray) <= tolerance:
             return cls(spacing, first, slope * spacing, start + slope * first, 0.0, False, False)
-        is_tilted = tilt >= _SLIGHT_TILT_DEG and _farthest(upright) > tolerance
         is_shifted = _farthest(slanted) > tolerance
+        # A tilt is a drift that a line explains; a line through planes that are merely shifted explains little.
+        is_tilted = tilt >= _SLIGHT_TILT_DEG and _farthest(upright) > max(tolerance, 2 * _farthest(slanted))
         is_uneven = bool(abs(stray).max() > tolerance) or not (is_tilted or is_shifted)
         return cls(spacing, first, np.zeros(2), drift[0], tilt if is_tilted else 0.0, is_uneven, is_shifted)
 

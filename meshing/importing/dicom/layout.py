@@ -26,14 +26,14 @@ def layout_of(header: Header, elements: Elements) -> PixelLayout:
         If the values need a lookup table, or have a width that is not read here.
     """
     found, path = elements.dataset, header.path
+    if elements.pixels is None:
+        raise DamagedFileError("the file is truncated: it ends before its pixel data", where=path, hint=_AGAIN)
     for tag, size in ((tags.ROWS, header.rows), (tags.COLUMNS, header.columns)):
         if size < 1:
             raise DamagedFileError(f"{tags.NAMES[tag]} is {size}", where=path, hint=_AGAIN)
     bits, stored, high = _bits(found, header)
     if tags.items(found, tags.MODALITY_LUT):
         raise UnsupportedError("its values go through a modality lookup table, which is not read here", where=path)
-    if elements.pixels is None:
-        raise DamagedFileError("the file is truncated: it ends before its pixel data", where=path, hint=_AGAIN)
     is_signed = tags.integer(found, tags.SIGNED) == 1
     is_compressed = elements.syntax not in UNCOMPRESSED
     needed = header.rows * header.columns * header.frame_count * bits // 8
@@ -51,7 +51,7 @@ def layout_of(header: Header, elements: Elements) -> PixelLayout:
         bits_stored=stored,
         high_bit=high,
         is_signed=is_signed,
-        padding=_padding(found, bits, is_signed),
+        padding=_padding(found, is_signed),
     )
 
 
@@ -73,14 +73,14 @@ def _bits(found: Dataset, header: Header) -> tuple[int, int, int]:
     return bits, stored, high
 
 
-def _padding(found: Dataset, bits: int, is_signed: bool) -> tuple[int, int] | None:
+def _padding(found: Dataset, is_signed: bool) -> tuple[int, int] | None:
     """PixelPaddingValue and its range limit as stored values; their VR follows PixelRepresentation (PS3.5 A.1)."""
     value = tags.integer(found, tags.PADDING)
     if value is None:
         return None
     limit = tags.integer(found, tags.PADDING_LIMIT)
     ends = [value, value if limit is None else limit]
-    if is_signed:
-        # The element was unpacked as unsigned 16 bits.
-        ends = [(end + 0x8000) % 0x10000 - 0x8000 for end in ends]
+    # Whatever VR it was written in, its 16 bits mean what the pixels' bits mean.
+    low = -0x8000 if is_signed else 0
+    ends = [(end - low) % 0x10000 + low for end in ends]
     return min(ends), max(ends)

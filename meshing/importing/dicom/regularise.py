@@ -158,8 +158,6 @@ def _between_rows(plane: Plane, share: float) -> Plane:
     ----------
     R. G. Keys, Cubic convolution interpolation for digital image processing, 1981 (a = -1/2).
     """
-    padded = np.concatenate([plane[:1], plane, plane[-1:]])
-    taps = [padded[offset : offset + len(plane) - 1] for offset in range(4)]
     s = share
     weights = np.array(
         [
@@ -170,10 +168,16 @@ def _between_rows(plane: Plane, share: float) -> Plane:
         ],
         np.float32,
     )
+    beyond = [2 * plane[:1] - plane[1:2], plane, 2 * plane[-1:] - plane[-2:-1]]
+    taps = _four_rows(np.concatenate(beyond))
     mixed = weights[0] * taps[0]
     for weight, tap in zip(weights[1:], taps[1:], strict=True):
         mixed += weight * tap
-    low = np.minimum(np.minimum(taps[0], taps[1]), np.minimum(taps[2], taps[3]))
-    high = np.maximum(np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3]))
-    clipped: Plane = np.clip(mixed, low, high)
+    around = _four_rows(np.concatenate([plane[:1], plane, plane[-1:]]))
+    clipped: Plane = np.clip(mixed, np.minimum.reduce(around), np.maximum.reduce(around))
     return clipped
+
+
+def _four_rows(padded: Plane) -> list[Plane]:
+    """For every pair of neighbouring rows: the row before, the two, the row after."""
+    return [padded[offset : offset + len(padded) - 3] for offset in range(4)]

@@ -32,7 +32,7 @@ ECHO_NUMBER = 0x00180086
 FIELD_STRENGTH = 0x00180087
 TRIGGER_TIME = 0x00181060
 GANTRY_TILT = 0x00181120
-CARDIAC_PHASE = 0x00189241
+CARDIAC_PHASE = 0x00209241
 KERNEL = 0x00181210
 PATIENT_POSITION = 0x00185100
 B_VALUE = 0x00189087
@@ -94,13 +94,12 @@ NAMES = {
     INTERCEPT: "RescaleIntercept (0028,1052)",
 }
 
-HEADER_TAGS = [
-    value
-    for name, value in list(globals().items())
-    if isinstance(value, int) and not name.startswith("_") and name.isupper()
-]
+HEADER_TAGS = [value for name, value in list(globals().items()) if type(value) is int and name.isupper()]
 
-# Value representations whose bytes are numbers (PS3.5 §6.2), by tag: implicit VR files do not say.
+# Value representations whose bytes are numbers (PS3.5 §6.2); "" for those whose bytes are text.
+_CODES = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "DS": "", "IS": ""}
+
+# The same by tag, as implicit VR files do not say.
 _BINARY = {
     SAMPLES: "H",
     ROWS: "H",
@@ -109,7 +108,7 @@ _BINARY = {
     BITS_STORED: "H",
     HIGH_BIT: "H",
     SIGNED: "H",
-    PADDING: "H",  # US or SS: `headers` reads the sign from PixelRepresentation
+    PADDING: "H",  # US or SS, which `layout` settles
     PADDING_LIMIT: "H",
     B_VALUE: "d",
     CARDIAC_PHASE: "f",
@@ -121,10 +120,12 @@ _BINARY = {
 
 
 def raw_bytes(header: Dataset, tag: int) -> bytes | None:
-    """The bytes of an element, or None when it is absent or empty."""
-    element = header.get_item(tag)
-    value = getattr(element, "value", None)
-    return value if isinstance(value, bytes) and value else None
+    """The bytes of an element, or None when it is absent or empty; as text where pydicom has converted it already."""
+    value = getattr(header.get_item(tag), "value", None)
+    if value is None or isinstance(value, bytes):
+        return value or None
+    parts = [value] if isinstance(value, str | int | float) else list(value)
+    return "\\".join(map(str, parts)).encode("ascii", "replace") or None
 
 
 def text(header: Dataset, tag: int) -> str:
@@ -135,12 +136,13 @@ def text(header: Dataset, tag: int) -> str:
 
 def numbers(header: Dataset, tag: int) -> tuple[float, ...] | None:
     """All numbers of the element; None when it is absent, empty or not numeric. May hold NaN or infinities."""
-    raw = raw_bytes(header, tag)
+    raw, element = raw_bytes(header, tag), header.get_item(tag)
     if raw is None:
         return None
+    code = _CODES.get(getattr(element, "VR", None) or "", _BINARY.get(tag))
     try:
-        if tag in _BINARY:
-            return _unpack(raw, _BINARY[tag], header.get_item(tag))
+        if code and isinstance(getattr(element, "value", None), bytes):
+            return _unpack(raw, code, "<" if getattr(element, "is_little_endian", True) else ">")
         return tuple(float(part) for part in raw.decode("ascii").strip(" \0").split("\\"))
     except (ValueError, struct.error):
         return None
@@ -166,8 +168,7 @@ def items(header: Dataset, tag: int) -> list[Dataset]:
     return list(value) if value is not None and not isinstance(value, str | bytes) else []
 
 
-def _unpack(raw: bytes, code: str, element: Any) -> tuple[float, ...]:
-    order = "<" if getattr(element, "is_little_endian", True) else ">"
+def _unpack(raw: bytes, code: str, order: str) -> tuple[float, ...]:
     count = len(raw) // struct.calcsize(code)
     if not count:
         raise ValueError("too short")

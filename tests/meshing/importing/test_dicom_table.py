@@ -1,0 +1,530 @@
+"""The intake table, row by row: what other readers get wrong in silence is right here, or refused with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileDataset
+
+from meshing.errors import (
+    ChooseSeriesError,
+    DamagedFileError,
+    GeometryError,
+    MissingSlicesError,
+    TooLargeError,
+    UnsupportedError,
+)
+from meshing.importing.limits import Limits
+from meshing.importing.scan import ImportedScan, SeriesChoice, import_scan, survey
+from meshing.volume import Fact
+from tests import dicom_factory as factory
+from tests.dicom_factory import Made
+
+# What the intake promises: 0.01 mm, or 1 % of the spacing; synthetic positions have no excuse.
+CLOSE_MM = 0.01
+
+
+def fact(scan: ImportedScan, kind: str) -> Fact:
+    (found,) = [fact for fact in scan.facts if fact.kind == kind]
+    return found
+
+
+def kinds(scan: ImportedScan) -> set[str]:
+    return {fact.kind for fact in scan.facts} - {"source", "technique"}
+
+
+def assert_is(scan: ImportedScan, made: Made) -> None:
+    """Every voxel has its value, and every slice's first and last voxel lie where the source put them."""
+    volume = scan.volume
+    assert np.array_equal(volume.voxels, made.values)
+    last = [size - 1 for size in made.values.shape[:2]]
+    across = made.voxel_to_patient[:3, :2] @ last
+    for k, position in enumerate(made.positions):
+        placed = volume.grid.to_patient([(0, 0, k), (*last, k)])
+        assert np.linalg.norm(placed - [position, position + across], axis=1).max() < CLOSE_MM
+
+
+# ------------------------------------------------------------------------------------------- right in every reader
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"axes": factory.direction((20, -35, 70))}, id="oblique"),
+        pytest.param({"signed": True}, id="signed"),
+        pytest.param({"modality": "MR", "intercept": 0.0}, id="mr"),
+        pytest.param({"spacing": (0.5, 2.0, 7.5)}, id="pixels far from square"),
+        pytest.param({"axes": factory.direction((180, 0, 0))}, id="feet first"),
+        pytest.param({"axes": factory.direction((0, 0, 90))}, id="rows and columns swapped"),
+        pytest.param({"shape": (5, 4, 2)}, id="two slices"),
+    ],
+)
+def test_plain_series_comes_in_exactly(options: dict[str, object], tmp_path: Path) -> None:
+    made = factory.stack(**options)  # type: ignore[arg-type]  # keywords of `stack`
+    scan = import_scan(factory.save(made.files, tmp_path, shuffle=1))
+    assert_is(scan, made)
+    assert kinds(scan) == set()
+    assert not scan.volume.grid.is_left_handed
+    assert scan.volume.voxels.dtype == np.int16
+    assert scan.volume.voxels.flags.f_contiguous
+
+
+def test_slices_are_sorted_along_the_normal_whatever_their_numbers_say(tmp_path: Path) -> None:
+    made = factory.stack()
+
+    def renumber(k: int, file: FileDataset) -> None:
+        file.InstanceNumber = (7 * k) % 11
+
+    assert_is(import_scan(factory.save(factory.changed(made, renumber).files, tmp_path)), made)
+
+
+cosines = st.floats(-180, 180)
+millimetres = st.floats(0.2, 8.0)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    euler=st.tuples(cosines, cosines, cosines),
+    spacing=st.tuples(millimetres, millimetres, millimetres),
+    origin=st.tuples(*[st.floats(-900, 900)] * 3),
+    shuffle=st.integers(0, 2**32),
+)
+def test_any_orientation_and_spacing_is_mapped_to_a_hundredth_of_a_millimetre(
+    euler: tuple[float, float, float],
+    spacing: tuple[float, float, float],
+    origin: tuple[float, float, float],
+    shuffle: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made = factory.stack((4, 3, 5), axes=factory.direction(euler), spacing=spacing, origin=origin)
+    folder = factory.save(made.files, tmp_path_factory.mktemp("any"), shuffle=shuffle)
+    assert_is(import_scan(folder), made)
+
+
+def test_twenty_shuffled_orders_and_names_give_the_identical_volume(tmp_path: Path) -> None:
+    made = factory.stack(axes=factory.direction((5, 10, 15)), tilt_deg=12)
+    files = [*made.files, made.files[2], factory.scout(), *factory.other_objects()]
+    seen = set()
+    for shuffle in range(20):
+        folder = factory.save(files, tmp_path / str(shuffle), shuffle=shuffle)
+        volume = import_scan(folder).volume
+        assert volume.outside is not None
+        arrays = (volume.voxels, volume.outside, volume.grid.voxel_to_patient)
+        seen.add((survey(folder), *(array.tobytes() for array in arrays)))
+    assert len(seen) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ tilt
+
+
+def smooth(points: np.ndarray) -> np.ndarray:
+    """A field whose value is known everywhere, with waves of 20 mm and more."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return 300 * np.sin(x / 5) * np.cos(y / 6) + 4 * z
+
+
+@pytest.mark.parametrize("tag", ["right", "missing", "wrong"])
+@pytest.mark.parametrize("euler", [(0, 0, 0), (20, 30, 40)])
+def test_gantry_tilt_is_measured_from_positions_and_straightened(
+    tag: str, euler: tuple[float, float, float], tmp_path: Path
+) -> None:
+    made = factory.stack((24, 22, 20), tilt_deg=15, axes=factory.direction(euler), field=smooth)
+
+    def claim(k: int, file: FileDataset) -> None:
+        if tag != "missing":
+            file.GantryDetectorTilt = {"right": 15, "wrong": 0}[tag]
+
+    folder = factory.save(factory.changed(made, claim).files, tmp_path, shuffle=2)
+    (line,) = survey(folder)
+    assert line.tilt_deg == pytest.approx(15, abs=1e-6)
+    scan = import_scan(folder)
+    volume = scan.volume
+    assert fact(scan, "tilt").values["tilt_deg"] == pytest.approx(15, abs=1e-6)
+
+    grid = volume.grid
+    assert np.allclose(grid.direction.T @ grid.direction, np.eye(3), atol=1e-9)
+    points = grid.to_patient(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1))
+    assert volume.outside is not None
+    inside = ~volume.outside
+    # Two roundings by half a unit, and the crest of a wave between two rows, which the range of the taps cuts off.
+    crest = 300 * (1 - np.cos(0.55 / 5))
+    assert abs(volume.voxels - smooth(points))[inside].max() < 1 + crest
+    assert inside.sum() > 0.9 * made.values.size
+    assert (volume.voxels[volume.outside] == volume.voxels[inside].min()).all()
+
+
+def test_last_slice_of_a_tilted_stack_lies_where_its_position_says(tmp_path: Path) -> None:
+    made = factory.stack((24, 22, 20), tilt_deg=15)
+    dot = np.zeros((22, 24), "<u2")
+    dot[11, 7] = 30000
+    made.files[-1].PixelData = dot.tobytes()
+    volume = import_scan(factory.save(made.files, tmp_path)).volume
+    brightest = volume.grid.to_patient(np.unravel_index(volume.voxels.argmax(), volume.voxels.shape))
+    truth = made.positions[-1] + made.voxel_to_patient[:3, :2] @ (7, 11)
+    # Read upright it would lie 12.7 mm off; on the grid it can be half a pixel of 1.1 mm off.
+    assert np.linalg.norm(brightest - truth) <= 0.56
+
+
+def test_tilt_of_whole_pixels_keeps_every_value(tmp_path: Path) -> None:
+    # Each slice lies two rows of 1.1 mm further down.
+    tilt = float(np.degrees(np.arctan(2.2 / 2.5)))
+    made = factory.stack((6, 8, 5), tilt_deg=tilt)
+    volume = import_scan(factory.save(made.files, tmp_path)).volume
+    for k in range(5):
+        assert np.array_equal(volume.voxels[:, 2 * k : 2 * k + 8, k], made.values[:, :, k])
+        assert volume.outside is not None
+        assert not volume.outside[:, 2 * k : 2 * k + 8, k].any()
+    assert volume.outside is not None
+    assert volume.outside.sum() == volume.outside.size - made.values.size
+
+
+def test_straightening_never_overshoots(tmp_path: Path) -> None:
+    made = factory.stack(
+        (16, 20, 8), tilt_deg=17, field=lambda points: np.where(points[..., 1] % 9 > 4, 3000.0, -1000.0)
+    )
+    voxels = import_scan(factory.save(made.files, tmp_path)).volume.voxels
+    assert voxels.min() == -1000
+    assert voxels.max() == 3000
+
+
+def test_rounded_cosines_are_no_tilt(tmp_path: Path) -> None:
+    axes = factory.direction((3, 4, 5))
+    made = factory.stack((200, 180, 30), axes=axes, spacing=(0.8, 0.8, 1.0))
+
+    def rounded(k: int, file: FileDataset) -> None:
+        file.ImageOrientationPatient = [f"{value:.4f}" for value in file.ImageOrientationPatient]
+
+    folder = factory.save(factory.changed(made, rounded).files, tmp_path)
+    assert survey(folder)[0].tilt_deg == 0
+    scan = import_scan(folder)
+    assert np.array_equal(scan.volume.voxels, made.values)
+    placed = scan.volume.grid.to_patient([(0, 0, k) for k in range(30)])
+    assert np.linalg.norm(placed - made.positions, axis=1).max() < CLOSE_MM
+
+
+def test_planes_that_slide_by_more_than_their_distance_are_no_stack(tmp_path: Path) -> None:
+    made = factory.stack(tilt_deg=70)
+    with pytest.raises(GeometryError, match=r"slide sideways at 70°"):
+        import_scan(factory.save(made.files, tmp_path))
+
+
+# ------------------------------------------------------------------------------------------------------------ gaps
+
+
+def test_missing_slice_is_refused_with_both_slices_and_the_gap(tmp_path: Path) -> None:
+    folder = factory.save(factory.without(factory.stack(), 3).files, tmp_path, shuffle=3)
+    (line,) = survey(folder)
+    assert line.gaps_mm == pytest.approx((5.0,))
+    assert line.usable
+    assert "1 slice missing" in line.note
+    with pytest.raises(MissingSlicesError, match=r"slices 3 and 5 lie 5\.00 mm apart, the others 2\.50 mm") as refused:
+        import_scan(folder)
+    assert "--gaps interpolate" in refused.value.hint
+
+
+def test_missing_slices_are_interpolated_on_request_and_the_rest_stays_exact(tmp_path: Path) -> None:
+    made = factory.stack()
+    folder = factory.save(factory.without(made, 2, 3).files, tmp_path)
+    scan = import_scan(folder, SeriesChoice(gaps="interpolate"))
+    voxels = scan.volume.voxels.astype(float)
+    kept = [0, 1, 4, 5]
+    assert np.array_equal(voxels[:, :, kept], made.values[:, :, kept])
+    below, above = made.values[:, :, 1], made.values[:, :, 4]
+    for k, share in ((2, 1 / 3), (3, 2 / 3)):
+        # Half a unit: the mix is rounded to whole Hounsfield units.
+        assert abs(voxels[:, :, k] - (below + share * (above - below))).max() <= 0.51
+    assert np.allclose(scan.volume.grid.voxel_to_patient, made.voxel_to_patient, atol=1e-6)
+    assert fact(scan, "gaps").values == {"missing": 2, "gaps_mm": pytest.approx([7.5])}
+
+
+def test_missing_slices_of_a_tilted_stack_are_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(MissingSlicesError):
+        import_scan(factory.save(factory.without(factory.stack(tilt_deg=10), 2).files, tmp_path))
+
+
+def test_uneven_spacing_is_resampled_evenly_and_said(tmp_path: Path) -> None:
+    depths = [0, 2.5, 5, 7.5, 12.5, 17.5, 22.5, 27.5]
+    made = factory.stack((6, 5, 8), depths=depths, field=lambda points: 8 * points[..., 2])
+    folder = factory.save(made.files, tmp_path, shuffle=4)
+    assert survey(folder)[0].gaps_mm == pytest.approx((2.5,) * 3)
+    scan = import_scan(folder)
+    grid = scan.volume.grid
+    assert grid.shape == (6, 5, 12)
+    assert grid.spacing_mm[2] == pytest.approx(2.5)
+    for k in range(12):
+        # A field that is linear in depth survives linear interpolation; one unit is lost to two roundings.
+        assert abs(scan.volume.voxels[:, :, k] - 8 * grid.to_patient((0, 0, k))[2]).max() <= 1
+    assert fact(scan, "uneven").values["most_mm"] == pytest.approx(5.0)
+
+
+def test_jitter_within_the_tolerance_is_accepted_and_recorded(tmp_path: Path) -> None:
+    made = factory.stack()
+
+    def shake(k: int, file: FileDataset) -> None:
+        file.ImagePositionPatient[2] = factory.decimal(made.positions[k][2] + (0.015 if k == 2 else 0.0))
+
+    shaken = factory.changed(made, shake)
+    scan = import_scan(factory.save(shaken.files, tmp_path))
+    assert np.array_equal(scan.volume.voxels, made.values)
+    assert 0.005 < fact(scan, "jitter").values["largest_mm"] <= 0.025
+    placed = scan.volume.grid.to_patient([(0, 0, k) for k in range(6)])
+    assert np.linalg.norm(placed - [file.ImagePositionPatient for file in shaken.files], axis=1).max() <= 0.025
+
+
+def test_jitter_beyond_the_tolerance_is_resampled(tmp_path: Path) -> None:
+    made = factory.stack(depths=[0, 2.5, 5.2, 7.5, 10, 12.5], field=lambda points: 8 * points[..., 2])
+    scan = import_scan(factory.save(made.files, tmp_path))
+    assert kinds(scan) == {"uneven"}
+    grid = scan.volume.grid
+    for k in range(grid.shape[2]):
+        assert abs(scan.volume.voxels[:, :, k] - 8 * grid.to_patient((0, 0, k))[2]).max() <= 1
+
+
+def test_slices_that_lie_sideways_of_each_other_are_put_where_they_belong(tmp_path: Path) -> None:
+    made = factory.stack((12, 10, 5))
+
+    def push(k: int, file: FileDataset) -> None:
+        sideways = [0, 3, 0, 1, 0][k] * 0.8
+        file.ImagePositionPatient[0] = factory.decimal(made.positions[k][0] + sideways)
+
+    scan = import_scan(factory.save(factory.changed(made, push).files, tmp_path))
+    assert kinds(scan) == {"shift", "padding"}
+    for k, columns in enumerate([0, 3, 0, 1, 0]):
+        assert np.array_equal(scan.volume.voxels[columns : columns + 12, :, k], made.values[:, :, k])
+
+
+# ------------------------------------------------------------------------------------------- one place, two images
+
+
+def test_second_image_at_a_position_is_refused_when_no_header_tells_it_apart(tmp_path: Path) -> None:
+    made = factory.stack()
+    extra = factory.stack(seed=9).files[3]
+    extra.SeriesInstanceUID, extra.StudyInstanceUID = made.files[0].SeriesInstanceUID, made.files[0].StudyInstanceUID
+    extra.FrameOfReferenceUID, extra.SeriesNumber, extra.InstanceNumber = made.files[0].FrameOfReferenceUID, 1, 7
+    folder = factory.save([*made.files, extra], tmp_path, shuffle=5)
+    with pytest.raises(GeometryError, match=r"1 of 6 positions hold several different images.*instances 4, 7"):
+        import_scan(folder)
+    assert not survey(folder)[0].usable
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_same_file_twice_counts_once_and_is_noted(times: int, tmp_path: Path) -> None:
+    made = factory.stack()
+    folder = factory.save([*made.files, *made.files * times], tmp_path, shuffle=6)
+    scan = import_scan(folder)
+    assert_is(scan, made)
+    assert fact(scan, "duplicates").values == {"copies": 6 * times}
+    assert "identical" in survey(folder)[0].note
+
+
+def test_same_image_in_two_transfer_syntaxes_counts_once(tmp_path: Path) -> None:
+    made = factory.stack()
+    factory.save(made.files, tmp_path / "plain")
+    factory.save(made.files, tmp_path / "packed", syntax="rle")
+    scan = import_scan(tmp_path)
+    assert_is(scan, made)
+    assert fact(scan, "duplicates").values == {"copies": 6}
+
+
+def test_one_identifier_for_two_different_images_is_refused(tmp_path: Path) -> None:
+    made = factory.stack()
+    liar = factory.stack(seed=9).files[2]
+    for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber"):
+        setattr(liar, name, getattr(made.files[2], name))
+    with pytest.raises(GeometryError, match="several different images"):
+        import_scan(factory.save([*made.files, liar], tmp_path))
+
+
+# ----------------------------------------------------------------------------------------------- broken and odd files
+
+
+def test_truncated_slice_is_named(tmp_path: Path) -> None:
+    made = factory.stack()
+    folder = factory.save(made.files, tmp_path)
+    victim = sorted(folder.iterdir())[3]
+    victim.write_bytes(victim.read_bytes()[:-50])
+    with pytest.raises(DamagedFileError, match=r"truncated: 76 of 126 bytes") as refused:
+        import_scan(folder)
+    assert victim.name in refused.value.where
+    (line,) = survey(folder)
+    assert not line.usable
+    assert "truncated" in line.note
+
+
+def test_file_that_ends_in_its_header_is_named(tmp_path: Path) -> None:
+    made = factory.stack()
+    folder = factory.save(made.files, tmp_path)
+    victim = sorted(folder.iterdir())[3]
+    victim.write_bytes(victim.read_bytes()[:700])
+    with pytest.raises(DamagedFileError, match="truncated") as refused:
+        import_scan(folder)
+    assert victim.name in refused.value.where
+
+
+def set_to(name: str, value: object) -> Callable[[FileDataset], None]:
+    def change(file: FileDataset) -> None:
+        if value is None:
+            delattr(file, name)
+        else:
+            setattr(file, name, value)
+
+    return change
+
+
+def raw_decimal(name: str, text: bytes) -> Callable[[FileDataset], None]:
+    """A DS that pydicom itself would refuse to write from Python values."""
+
+    def change(file: FileDataset) -> None:
+        file[name]._value = text.decode().split("\\")
+
+    return change
+
+
+DEFECTS = {
+    "no position": (set_to("ImagePositionPatient", None), "ImagePositionPatient (0020,0032) is missing"),
+    "no orientation": (set_to("ImageOrientationPatient", None), "ImageOrientationPatient (0020,0037) is missing"),
+    "no pixel spacing": (set_to("PixelSpacing", None), "PixelSpacing (0028,0030) is missing"),
+    "pixel spacing 0": (set_to("PixelSpacing", [0, 0]), "PixelSpacing (0028,0030) is [0.0, 0.0]"),
+    "pixel spacing negative": (set_to("PixelSpacing", [1, -1]), "PixelSpacing (0028,0030) is [1.0, -1.0]"),
+    "pixel spacing not a number": (raw_decimal("PixelSpacing", b"NaN\\NaN"), "PixelSpacing (0028,0030) is [NaN, NaN]"),
+    "pixel spacing of words": (
+        raw_decimal("PixelSpacing", b"ROSALIND\\DOE"),
+        "PixelSpacing (0028,0030) is not a number",
+    ),
+    "position infinite": (
+        raw_decimal("ImagePositionPatient", b"0\\inf\\0"),
+        "ImagePositionPatient (0020,0032) is [0, inf, 0]",
+    ),
+    "position of two": (set_to("ImagePositionPatient", [1, 2]), "ImagePositionPatient (0020,0032) is [1.0, 2.0]"),
+    "orientation singular": (set_to("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]), "is not orthonormal"),
+    "orientation zero": (set_to("ImageOrientationPatient", [0] * 6), "is not orthonormal"),
+    "orientation too long": (set_to("ImageOrientationPatient", [1, 0, 0, 0, 1.1, 0]), "lengths 1 and 1.1"),
+}
+
+
+@pytest.mark.parametrize("which", ["all", "one"])
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_geometry_defect_is_refused_with_file_tag_value_and_remedy(defect: str, which: str, tmp_path: Path) -> None:
+    change, message = DEFECTS[defect]
+    made = factory.changed(factory.stack(), lambda k, file: change(file) if which == "all" or k == 3 else None)
+    folder = factory.save(made.files, tmp_path)
+    with pytest.raises(GeometryError) as refused:
+        import_scan(folder)
+    assert message in refused.value.message
+    assert refused.value.hint
+    assert Path(refused.value.where).parent == folder
+    if which == "one":
+        assert Path(refused.value.where).name == "image0003.dcm"
+    lines = survey(folder)
+    assert not any(line.usable for line in lines)
+    assert message in lines[0].note
+
+
+def test_single_slice_is_refused_as_a_volume(tmp_path: Path) -> None:
+    folder = factory.save(factory.stack((9, 7, 1)).files, tmp_path)
+    (line,) = survey(folder)
+    assert (line.kind, line.usable) == ("single image", False)
+    with pytest.raises(UnsupportedError, match="single image of 9 × 7"):
+        import_scan(folder)
+    with pytest.raises(UnsupportedError, match="single image"):
+        import_scan(next(folder.iterdir()))
+
+
+def test_size_over_the_limit_is_refused_before_a_pixel_is_read(tmp_path: Path) -> None:
+    folder = factory.save(factory.stack().files, tmp_path)
+    with pytest.raises(TooLargeError, match=r"9 × 7 × 6 = 378 voxels, the limit is 377") as refused:
+        import_scan(folder, limits=Limits(max_voxels=377))
+    assert "max_voxels" in refused.value.hint
+    assert import_scan(folder, limits=Limits(max_voxels=378)).volume.grid.shape == (9, 7, 6)
+
+
+# -------------------------------------------------------------------------------------------------- several volumes
+
+
+def test_two_orientations_of_one_series_are_two_volumes(tmp_path: Path) -> None:
+    first, second = factory.stack(seed=1), factory.stack(seed=2, axes=factory.direction((90, 0, 0)))
+    for file in second.files:
+        for name in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber"):
+            setattr(file, name, getattr(first.files[0], name))
+    folder = factory.save([*first.files, *second.files], tmp_path, shuffle=7)
+    assert [line.shape for line in survey(folder)] == [(9, 7, 6)] * 2
+    with pytest.raises(ChooseSeriesError, match="2 volumes"):
+        import_scan(folder)
+    scans = [import_scan(folder, SeriesChoice(series=number)) for number in (1, 2)]
+    frames = {scan.volume.grid.frame_of_reference for scan in scans}
+    assert len(frames) == 2, "every import has a salt of its own"
+    by_normal = sorted(scans, key=lambda scan: abs(scan.volume.grid.direction[2, 2]))
+    assert_is(by_normal[1], first)
+    assert_is(by_normal[0], second)
+
+
+def test_two_sizes_of_one_series_are_two_volumes(tmp_path: Path) -> None:
+    first, second = factory.stack((9, 7, 6)), factory.stack((8, 7, 5), seed=2)
+    for file in second.files:
+        file.SeriesInstanceUID, file.StudyInstanceUID = (
+            first.files[0].SeriesInstanceUID,
+            first.files[0].StudyInstanceUID,
+        )
+        file.SeriesNumber = 1
+    folder = factory.save([*first.files, *second.files], tmp_path)
+    assert [line.shape for line in survey(folder)] == [(8, 7, 5), (9, 7, 6)]
+    assert_is(import_scan(folder, SeriesChoice(series=1)), second)
+    assert_is(import_scan(folder, SeriesChoice(series=2)), first)
+
+
+def test_several_series_are_listed_and_one_must_be_chosen(tmp_path: Path) -> None:
+    first, second = factory.stack(seed=1), factory.stack((5, 5, 4), seed=2)
+    folder = factory.save([*first.files, *second.files], tmp_path)
+    with pytest.raises(ChooseSeriesError) as refused:
+        import_scan(folder)
+    assert "1: volume CT 9×7×6; 2: volume CT 5×5×4" in refused.value.hint or (
+        "1: volume CT 5×5×4; 2: volume CT 9×7×6" in refused.value.hint
+    )
+    with pytest.raises(ChooseSeriesError, match="there is no series 3"):
+        import_scan(folder, SeriesChoice(series=3))
+    with pytest.raises(ChooseSeriesError, match="there is no series 0"):
+        import_scan(folder, SeriesChoice(series=0))
+
+
+def test_one_volume_among_scouts_and_other_objects_needs_no_choice(tmp_path: Path) -> None:
+    made = factory.stack()
+    files = [*made.files, factory.scout(), *factory.other_objects(), factory.stack((5, 5, 1), seed=8).files[0]]
+    folder = factory.save(files, tmp_path, shuffle=8)
+    (folder / "report.pdf").write_bytes(b"%PDF-1.4 no image")
+    (folder / "empty").write_bytes(b"")
+    (folder / "deeper" / "still").mkdir(parents=True)
+    (folder / "deeper" / "still" / "notes.txt").write_text("nothing to see")
+    lines = survey(folder)
+    assert [line.ordinal for line in lines] == list(range(1, len(lines) + 1))
+    assert sorted(line.kind for line in lines) == sorted(
+        ["volume", "scout", "report", "presentation state", "key object selection", "segmentation", "document"]
+        + ["single image"]
+    )
+    assert [line.kind for line in lines if line.usable] == ["volume"]
+    assert_is(import_scan(folder), made)
+    for line in lines:
+        if not line.usable:
+            with pytest.raises(UnsupportedError):
+                import_scan(folder, SeriesChoice(series=line.ordinal))
+
+
+def test_frame_of_reference_made_up_for_every_slice_does_not_split_the_series(tmp_path: Path) -> None:
+    made = factory.changed(
+        factory.stack(), lambda k, file: setattr(file, "FrameOfReferenceUID", factory.uid(f"for {k}"))
+    )
+    scan = import_scan(factory.save(made.files, tmp_path))
+    assert_is(scan, made)
+    assert "frame of reference" in kinds(scan)
+
+
+def test_two_frames_of_reference_are_two_volumes(tmp_path: Path) -> None:
+    made = factory.changed(
+        factory.stack((9, 7, 8)), lambda k, file: setattr(file, "FrameOfReferenceUID", factory.uid(f"for {k // 4}"))
+    )
+    assert [line.shape for line in survey(factory.save(made.files, tmp_path))] == [(9, 7, 4)] * 2
