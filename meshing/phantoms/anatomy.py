@@ -35,7 +35,7 @@ def vertebra(centre: Point, size: Point) -> Shape:
             Capsule((side, y + deep * 0.6, z + tall * 0.3), (side + sign, canal_y, z + tall * 0.2), 4.4, 4.0),
             Capsule((side + sign, canal_y, z + tall * 0.2), (x, canal_y + 13.0, z - 4.0), 3.8, 4.0),
             Capsule((side, canal_y, z), (x + sign * wide * 1.7, canal_y + 5.0, z), 4.2, 3.0),
-            Capsule((side + sign, canal_y + 3.0, z + tall), (side + sign, canal_y + 4.0, z - tall - 1.0), 3.8, 3.6),
+            Capsule((side + sign, canal_y + 3.0, z + tall - 2.0), (side + sign, canal_y + 4.0, z - tall), 3.8, 3.6),
         ]
     spine = Capsule((x, canal_y + 12.0, z - 2.0), (x, canal_y + 25.0, z - 8.0), 3.6, 3.8)
     ridge = Capsule((x, canal_y + 13.0, z - 9.0), (x, canal_y + 24.0, z - 13.0), 3.0, 3.2)
@@ -95,8 +95,8 @@ def cartilage(*, cage: dict[str, Any], ribs: list[dict[str, Any]], **row: Any) -
 def rib_axis(side: str, level: dict[str, Any], cage: dict[str, Any]) -> npt.NDArray[np.float64]:
     """Waypoints of a rib, shape (n, 3), from head to front end."""
     sign, head_z = _SIGN[side], level["head_z"]
-    points = [[sign * 21.0, 57.0, head_z + 8.0], [sign * 33.0, 69.0, head_z + 5.0]]
-    first = 34.0
+    points = [[sign * 21.0, 56.0, head_z + 8.0], [sign * 35.0, 66.0, head_z + 5.0], [sign * 50.0, 75.0, head_z + 2.0]]
+    first = 40.0
     for angle in np.linspace(first, level["end_deg"], max(round((level["end_deg"] - first) / 12.0), 2) + 1):
         share = (angle - first) / (150.0 - first)
         # Ribs fall ever less steeply: steep along the side, level in front.

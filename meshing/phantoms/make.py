@@ -78,7 +78,7 @@ def phantom(
         raise NotFoundError(f"phantom {name} has no phase {phase!r}", hint="one of: " + ", ".join(recipe.phases))
     grid = grid_of(recipe, spacing_mm)
     labels = Labels(recipe.name, grid)
-    hu = np.full(grid.shape, recipe.air_hu, np.float32, order="F")
+    hu = np.full(grid.shape, recipe.background_hu, np.float32, order="F")
     for number, (item, whole, core) in enumerate(patches(recipe, grid)):
         progress(0.85 * number / len(recipe.parts), f"painting {item.key}")
         paint(hu, whole, item.hu[phase])

@@ -77,7 +77,7 @@ class Recipe:
     field_mm: Bounds
     spacing_mm: tuple[float, float, float]
     fit: bool
-    air_hu: float
+    background_hu: float
     psf_mm: float
     noise_hu: float
     needle: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
@@ -106,7 +106,7 @@ def read_recipe(name: str) -> Recipe:
         field_mm=(tuple(view["low_mm"]), tuple(view["high_mm"])),
         spacing_mm=tuple(view["spacing_mm"]),
         fit=view.get("fit", False),
-        air_hu=scan["air_hu"],
+        background_hu=scan["background_hu"],
         psf_mm=scan["psf_mm"],
         noise_hu=scan["noise_hu"],
         needle=(tuple(needle["entry_mm"]), tuple(needle["target_mm"])) if needle else None,
@@ -223,7 +223,8 @@ class _Workshop:
         known = structures()[row.get("structure", row["key"])]
         if "name" not in row:
             return known
-        return replace(known, name=row["name"], name_zh=row["name_zh"])
+        red, green, blue = (int(row["colour"][at : at + 2], 16) / 255 for at in (1, 3, 5))
+        return replace(known, name=row["name"], name_zh=row["name_zh"], colour=(red, green, blue))
 
     def _by_phase(self, hu: float | dict[str, float]) -> Hounsfield:
         return hu if isinstance(hu, dict) else dict.fromkeys(self.phases, float(hu))

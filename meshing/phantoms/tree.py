@@ -92,11 +92,14 @@ class Growth:
         Least gap to other vessels.
     stride
         Where a vessel divides: fraction of the way to the middle of what it supplies.
+    longest_mm
+        Longest way from fork to fork.
     """
 
     tip_radius_mm: float = 1.0
     clearance_mm: float = 0.8
     stride: float = 0.55
+    longest_mm: float = 24.0
 
 
 def grow(
@@ -198,6 +201,8 @@ class _Crown:
         length = float(np.linalg.norm(reach))
         if length < 2.0:
             return None
+        if length > self.growth.longest_mm:  # in stages, so that a way round is found
+            reach, length = reach * (self.growth.longest_mm / length), self.growth.longest_mm
         for tries in _TRIES:
             ends = [start + factor * reach + shift * length for factor, shift in tries]
             ways = [_curve(start, bud.direction, end) for end in ends]
