@@ -30,6 +30,9 @@ from meshing.importing.limits import DEFAULT, Limits
 
 _CHILD_MODULE = "meshing.importing.decoder_child"
 
+# All that a Python process needs of its parent's environment; the rest may hold secrets, and codecs may be subverted.
+_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG", "LC_ALL")
+
 # What a child may answer with; anything else is refused unread.
 _DTYPES = {"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"}
 _LENGTH = struct.Struct("<I")
@@ -127,6 +130,11 @@ def _living_child() -> _Child:
 atexit.register(close)
 
 
+def _child_environment(package_root: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "PYTHONPATH": package_root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 class _Child:
     """One decoding process and the checked conversation with it."""
 
@@ -138,7 +146,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": package_root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=_child_environment(package_root),
             pipesize=_PIPE_BYTES,
         )
 
@@ -156,7 +164,7 @@ class _Child:
     def frames(self, source: bytes | Path, limits: Limits) -> npt.NDArray[Any]:
         where = source if isinstance(source, Path) else "compressed frames"
         with self._answering(where, limits.decode_seconds) as watch:
-            self._ask(source, limits.decode_memory_bytes)
+            self._ask(source, limits)
             dtype, shape = self._announced(where, limits)
             watch.extend(limits.decode_seconds * shape[0] / 10)
             stored = np.empty(shape, dtype)
@@ -186,8 +194,8 @@ class _Child:
             if watch.rang:
                 self.kill()
 
-    def _ask(self, source: bytes | Path, memory: int) -> None:
-        request: dict[str, Any] = {"memory": memory}
+    def _ask(self, source: bytes | Path, limits: Limits) -> None:
+        request: dict[str, Any] = {"memory": limits.decode_memory_bytes, "seconds": limits.decode_seconds}
         if isinstance(source, Path):
             request["path"] = str(source.resolve())
         else:

@@ -4,8 +4,8 @@ It believes nothing and is believed nothing: whatever it is fed may crash, hang 
 may write no file, has a memory limit where the system knows one, and its parent checks each byte that it says.
 
 Spoken over the pipes, both ways: four bytes with the length of a JSON header, the header, and the raw bytes that the
-header announces. A request is `{"path": … or "bytes": n, "memory": n}`, the answer `{"dtype", "shape"}` and then each
-frame after its own `{"frame": n}`; or, in the place of any of them, `{"refused": kind, "text": …}`.
+header announces. A request is `{"path" or "bytes", "memory", "seconds"}`, the answer `{"dtype", "shape"}` and then
+each frame after its own `{"frame": n}`; or, in the place of any of them, `{"refused": kind, "text": …}`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def main() -> None:
         source: Path | bytes = Path(request["path"]) if "path" in request else requests.read(request["bytes"])
         try:
             with _memory(request["memory"]):
+                end_after(request["seconds"])
                 for header, array in frames(source, request["memory"]):
                     _send(answers, header, array)
+                    end_after(request["seconds"])
         except Refusal as refusal:
             _send(answers, {"refused": refusal.kind, "text": refusal.text})
         except MemoryError:
@@ -73,6 +75,7 @@ def main() -> None:
         except Exception as error:
             # The name of the error only: its text may quote the header.
             _send(answers, {"refused": "damaged", "text": f"the reader refuses it ({type(error).__name__})"})
+        end_after(0)
 
 
 def frames(source: Path | bytes, memory: int) -> Iterator[tuple[dict[str, Any], npt.NDArray[Any] | None]]:
@@ -238,6 +241,18 @@ def _give_up_rights() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def end_after(seconds: float) -> None:
+    """The system ends this process after three times `seconds`, whatever it does by then; 0 takes that back.
+
+    The parent keeps the time; this is for the child that hangs in a codec while its parent is gone. The default action
+    of the signal needs no interpreter, which a hanging codec would not give back. Windows has no such clock.
+    """
+    import signal
+
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 3 * seconds)
 
 
 @contextlib.contextmanager

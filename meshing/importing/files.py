@@ -242,7 +242,7 @@ def _volume_values(
     for k in range(header.shape[2]):
         values = _values(header, stored[..., k])
         if outside is not None:
-            outside[..., k] = ~np.isfinite(values)
+            outside[..., k] = ~_are_numbers(values)
             values = np.where(outside[..., k], lowest, values)
         voxels[..., k] = values
     return voxels, outside, tuple(_facts_of_values(header, stored.size - numbers, whole, max(-lowest, highest)))
@@ -254,12 +254,18 @@ def _census(header: gate.Header, stored: npt.NDArray[Any]) -> tuple[float, float
     for k in range(header.shape[2]):
         values = _values(header, stored[..., k])
         if values.dtype.kind == "f":
-            values = values[np.isfinite(values)]
+            values = values[_are_numbers(values)]
             whole = whole and bool((values == np.rint(values)).all())
         if values.size:
             lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
         numbers += values.size
     return lowest, highest, whole, numbers
+
+
+def _are_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where values are finite and fit single precision, in which they are kept."""
+    fit: npt.NDArray[np.bool_] = np.abs(values) <= np.finfo(np.float32).max
+    return fit
 
 
 def _values(header: gate.Header, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:

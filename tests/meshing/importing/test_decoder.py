@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +29,7 @@ def rogue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """`rogue("hang")`: the next child misbehaves so; afterwards children are honest again."""
     decoder.close()
     monkeypatch.setattr(decoder, "_CHILD_MODULE", "tests.meshing.importing.rogue_child")
+    monkeypatch.setattr(decoder, "_KEPT_VARIABLES", (*decoder._KEPT_VARIABLES, "ROGUE"))
     yield lambda how: monkeypatch.setenv("ROGUE", how)
     decoder.close()
 
@@ -218,6 +222,18 @@ def test_the_child_stays_warm_between_calls() -> None:
     decoder.decode_frames(GOOD_FILE)
     assert decoder._idle.get_nowait() is first
     decoder._idle.put(first)
+
+
+def test_the_child_inherits_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOSPITAL_PASSWORD", "canary")
+    assert "canary" not in str(decoder._child_environment("here"))
+    assert decoder._child_environment("here")["PYTHONPATH"] == "here"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such clock")
+def test_a_child_whose_parent_is_gone_ends_by_itself() -> None:
+    hang = "from meshing.importing.decoder_child import end_after; end_after(0.1); import time; time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", hang], timeout=30).returncode == -signal.SIGALRM
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory limit needs Linux")

@@ -234,6 +234,15 @@ def test_what_is_no_number_lies_outside_the_scan_and_reads_as_its_lowest_value(t
     assert fact.values == {"voxels": 3}
 
 
+def test_values_beyond_single_precision_are_no_numbers_either(tmp_path: Path) -> None:
+    voxels = VOXELS.astype("f8")
+    voxels[1, 2, 3] = 1e300
+    volume, _ = read_file(write_itk(tmp_path / "x.mha", voxels, GRID))
+    assert np.isfinite(volume.voxels).all()
+    assert volume.outside is not None
+    assert np.argwhere(volume.outside).tolist() == [[1, 2, 3]]
+
+
 def test_a_volume_without_a_number_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="none of its voxels is a number"):
         read_file(write_nifti(tmp_path / "x.nii", np.full(SHAPE, np.nan, "f4"), GRID))
