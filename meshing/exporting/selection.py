@@ -11,7 +11,7 @@ from meshing.errors import ExportError, NotFoundError
 from meshing.exporting.annotations import Annotation
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segment
-from meshing.surface import Surface, volume_ml
+from meshing.surface import Deviation, Surface, volume_ml
 from meshing.terminology import match, plain
 
 
@@ -41,15 +41,15 @@ class ExportedStructure:
     Parameters
     ----------
     mean_deviation_mm, max_deviation_mm
-        From the full-resolution surface; None where it was not measured.
+        What decimation cost, here and when the case was built; 0 for a surface that kept all its triangles.
     volume_ml
         Of the triangles written.
     """
 
     key: str
     triangles: int
-    mean_deviation_mm: float | None
-    max_deviation_mm: float | None
+    mean_deviation_mm: float
+    max_deviation_mm: float
     volume_ml: float
 
 
@@ -161,11 +161,11 @@ def _within_budget(surfaces: dict[str, Surface], budget: int | None, progress: P
 
 
 def _exported(one: Chosen) -> ExportedStructure:
-    deviation = one.surface.deviation
+    deviation = one.surface.deviation or Deviation(0.0, 0.0)
     return ExportedStructure(
         key=one.key,
         triangles=len(one.surface.faces),
-        mean_deviation_mm=deviation.mean_mm if deviation else None,
-        max_deviation_mm=deviation.max_mm if deviation else None,
+        mean_deviation_mm=deviation.mean_mm,
+        max_deviation_mm=deviation.max_mm,
         volume_ml=volume_ml(one.surface.vertices, one.surface.faces),
     )

@@ -192,6 +192,7 @@ def test_report_counts_what_is_in_the_file(case, tmp_path):
     assert [one.key for one in report.structures] == list(case.surfaces)
     for one in report.structures:
         assert one.volume_ml == pytest.approx(check(case.surfaces[one.key]).volume_ml)
+        assert one.mean_deviation_mm == one.max_deviation_mm == 0.0
 
 
 def test_structures_can_be_chosen_by_key_and_by_name_in_both_languages(case, tmp_path):
