@@ -170,6 +170,6 @@ def _pinched_vertices(faces: npt.NDArray[np.int64], count: int) -> int:
     columns = np.concatenate([pair[0, right], pair[1, right]])
     graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(faces.size, faces.size))
     _, fan = connected_components(graph, directed=False)
-    fans = np.unique(np.stack([faces.ravel(), fan]), axis=1)
-    _, fans_of_vertex = np.unique(fans[0], return_counts=True)
+    fans = np.unique(faces.ravel() * np.int64(faces.size) + fan)
+    _, fans_of_vertex = np.unique(fans // faces.size, return_counts=True)
     return int((fans_of_vertex > 1).sum())
