@@ -43,23 +43,6 @@ def replace_file(path: Path, failure: type[AnatomyError] = ExportError) -> Itera
             part.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def replace_by_path(path: Path, failure: type[AnatomyError] = ExportError) -> Iterator[Path]:
-    """Like `replace_file`, for writers that want a path; the suffix stays, so that they know the format."""
-    part = path.with_name(f"{path.stem}{PART_SUFFIX}{path.suffix}")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise failure(_reason(error), where=path, hint=_remedy(error)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
 def write_bytes(path: Path, content: bytes | memoryview, failure: type[AnatomyError] = ExportError) -> None:
     """`path` holds exactly `content`, read back before the rename."""
 
