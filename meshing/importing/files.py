@@ -271,7 +271,8 @@ def _are_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def _values(header: gate.Header, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if header.slope == 1.0 and header.intercept == 0.0:
         return stored
-    return stored.astype(np.float64) * header.slope + header.intercept
+    with np.errstate(all="ignore"):  # what overflows is no number
+        return stored.astype(np.float64) * header.slope + header.intercept
 
 
 def _facts_of_values(header: gate.Header, not_numbers: int, whole: bool, largest: float) -> Iterator[Fact]:

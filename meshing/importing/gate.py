@@ -28,6 +28,9 @@ MOST_SHEAR = 1e-3
 # No scanner samples the body coarser or finer than this; a unit mistaken by a factor of a thousand does.
 _SPACING_MM = (1e-4, 1e3)
 
+# Further than a kilometre from the scanner's centre lies no patient, and indices would overflow.
+_FURTHEST_MM = 1e6
+
 
 @dataclass(frozen=True, eq=False)
 class Header:
@@ -150,6 +153,12 @@ def judge_axes(voxel_to_patient: FloatArray, where: str | Path) -> None:
     """Refuse voxel axes that are not finite, positive in length and at right angles."""
     if not np.isfinite(voxel_to_patient).all():
         raise GeometryError("the position of its voxels is not finite", where=where, hint="export it again")
+    if np.abs(voxel_to_patient[:3, 3]).max() > _FURTHEST_MM:
+        raise GeometryError(
+            f"its first voxel lies at {', '.join(f'{mm:.3g}' for mm in voxel_to_patient[:3, 3])} mm",
+            where=where,
+            hint="its position is damaged, or in another unit than mm",
+        )
     spacing = np.linalg.norm(voxel_to_patient[:3, :3], axis=0)
     if spacing.min() < _SPACING_MM[0] or spacing.max() > _SPACING_MM[1]:
         raise GeometryError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ _SAME_PLANE_MM = 0.01
 _OF_SPACING = 0.01
 
 
+Frame = npt.NDArray[Any]
+
+
 @dataclass(frozen=True, eq=False)
 class _Planes:
     """Where frames lie: a grid, and the k of each frame."""
@@ -63,14 +66,14 @@ def read_dicom_seg(path: Path, limits: Limits, progress: Progress) -> Drawn:
     DamagedFileError, TooLargeError, GeometryError, DecodeError
         If it cannot be believed, placed or decoded.
     """
-    dataset, syntax = _parsed(path, limits)
-    if str(dataset.get("SOPClassUID", "")) not in _SEGMENTATION:
-        raise UnsupportedError("it is a DICOM file, but no segmentation", where=path, hint="give a DICOM SEG")
     try:
-        frames, share = _frames(dataset, syntax, path, limits)
-        progress(0.5, "reading segments")
-        planes = _planes(dataset, path, limits)
-        layers, names = _layers(dataset, frames, planes, path)
+        with quiet_pydicom():
+            dataset, syntax = _parsed(path, limits)
+            planes = _planes(dataset, path, limits)
+            progress(0.3, "reading segments")
+            frame_of = _frames(dataset, syntax, path, limits)
+            layers, names = _layers(dataset, frame_of, planes, path)
+            cut_in_two = _is(dataset, "FRACTIONAL")
     except AnatomyError:
         raise
     except Exception as error:
@@ -78,14 +81,13 @@ def read_dicom_seg(path: Path, limits: Limits, progress: Progress) -> Drawn:
         raise DamagedFileError(
             f"its segmentation module is damaged ({type(error).__name__})", where=path, hint="export it again"
         ) from None
-    facts: tuple[Fact, ...] = ()
-    if share:
-        text = f"fractional segments were cut at {THRESHOLD:.0%}"
-        facts = (Fact("labels", text, {"threshold": THRESHOLD}),)
+    text = f"fractional segments were cut at {THRESHOLD:.0%}"
+    facts = (Fact("labels", text, {"threshold": THRESHOLD}),) if cut_in_two else ()
     return Drawn("DICOM SEG", layers, planes.grid, names, facts=facts)
 
 
 def _parsed(path: Path, limits: Limits) -> tuple[Any, str]:
+    """The wanted elements and the transfer syntax."""
     import pydicom
 
     if path.stat().st_size > limits.max_bytes:
@@ -93,16 +95,9 @@ def _parsed(path: Path, limits: Limits) -> tuple[Any, str]:
     with path.open("rb") as stream:
         syntax = named_syntax(stream.read(4096))
     source: Any = io.BytesIO(inflated_file(path, limits)) if syntax == DEFLATED else path
-    try:
-        with quiet_pydicom():
-            dataset = pydicom.dcmread(source, force=True, specific_tags=list(_TAGS))
-            # Sequences are parsed on first use: here, where a damaged one is caught.
-            for element in dataset:
-                _ = element.value
-    except Exception as error:
-        raise DamagedFileError(
-            f"it cannot be read as DICOM ({type(error).__name__})", where=path, hint="export it again"
-        ) from None
+    dataset = pydicom.dcmread(source, force=True, specific_tags=list(_TAGS))
+    if str(dataset.get("SOPClassUID", "")) not in _SEGMENTATION:
+        raise UnsupportedError("it is a DICOM file, but no segmentation", where=path, hint="give a DICOM SEG")
     return dataset, syntax
 
 
@@ -111,7 +106,9 @@ def _parsed(path: Path, limits: Limits) -> tuple[Any, str]:
 
 def _planes(dataset: Any, path: Path, limits: Limits) -> _Planes:
     """The regular grid that every frame lies on; slices that no frame draws are part of it."""
-    positions, axes, spacing = _geometry(dataset, path)
+    if min(_shape(dataset)) < 1:
+        raise DamagedFileError(f"it claims {' × '.join(map(str, _shape(dataset)))} pixels", where=path)
+    positions, axes, spacing, declared = _geometry(dataset, path)
     normal = np.cross(axes[0], axes[1])
     heights = (positions - positions[0]) @ normal
     sideways = np.linalg.norm(positions - positions[0] - np.outer(heights, normal), axis=1)
@@ -121,7 +118,7 @@ def _planes(dataset: Any, path: Path, limits: Limits) -> _Planes:
             where=path,
             hint="a tilted or jagged segmentation is not read; export it as NIfTI or .seg.nrrd",
         )
-    step = _step(heights - heights.min(), spacing[2], path)
+    step = _step(heights - heights.min(), *declared, path)
     slices = np.rint((heights - heights.min()) / step).astype(int).tolist()
     shape = (int(dataset.Columns), int(dataset.Rows), max(slices) + 1)
     if math.prod(shape) > limits.max_voxels:
@@ -135,8 +132,8 @@ def _planes(dataset: Any, path: Path, limits: Limits) -> _Planes:
     return _Planes(Grid(shape, matrix), slices)
 
 
-def _geometry(dataset: Any, path: Path) -> tuple[FloatArray, FloatArray, tuple[float, float, float]]:
-    """Positions (frames, 3), the unit vectors of i and j (2, 3), and spacing along i, j and, declared or 0, k."""
+def _geometry(dataset: Any, path: Path) -> tuple[FloatArray, FloatArray, tuple[float, float], tuple[float, float]]:
+    """Positions (frames, 3); unit vectors of i and j (2, 3); spacing along i and j; of slices, and their thickness."""
     count = _shape(dataset)[0]
     frames = dataset.PerFrameFunctionalGroupsSequence
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
@@ -150,8 +147,8 @@ def _geometry(dataset: Any, path: Path) -> tuple[FloatArray, FloatArray, tuple[f
         raise GeometryError("its frames lie in different orientations", where=path, hint="export it as NIfTI")
     measures = _macro(frames[0], shared, "PixelMeasuresSequence", path)
     rows, columns = (float(mm) for mm in measures.PixelSpacing)
-    between = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0.0)
-    return positions, orientations[0].reshape(2, 3), (columns, rows, abs(between))
+    declared = [abs(float(measures.get(name) or 0.0)) for name in ("SpacingBetweenSlices", "SliceThickness")]
+    return positions, orientations[0].reshape(2, 3), (columns, rows), (declared[0], declared[1])
 
 
 def _macro(frame: Any, shared: Any, name: str, path: Path) -> Any:
@@ -162,18 +159,19 @@ def _macro(frame: Any, shared: Any, name: str, path: Path) -> Any:
     raise GeometryError(f"its frames have no {name}", where=path, hint="export the segmentation again")
 
 
-def _step(heights: FloatArray, declared: float, path: Path) -> float:
-    """The distance of slices: the declared one where every frame fits it, else the smallest one seen.
+def _step(heights: FloatArray, declared: float, thickness: float, path: Path) -> float:
+    """The distance of slices: the declared one where every frame fits it, else the smallest one seen, else a slice.
 
     Frames without a voxel are often left out, so that the gaps between frames may be multiples of the spacing.
     """
     gaps = np.diff(np.unique(np.round(heights / _SAME_PLANE_MM)) * _SAME_PLANE_MM)
-    candidates = [mm for mm in (declared, *gaps.tolist()) if mm > _SAME_PLANE_MM]
-    if not candidates:
-        raise GeometryError("a single slice without a thickness", where=path, hint="export it with its spacing")
-    for step in (candidates[0], min(candidates)):
+    for step in (declared, gaps.min(initial=np.inf), thickness):
+        if not _SAME_PLANE_MM < step < np.inf:
+            continue
         if np.abs(heights / step - np.rint(heights / step)).max() <= max(_OF_SPACING, _SAME_PLANE_MM / step):
             return float(step)
+    if not gaps.size:
+        raise GeometryError("it is a single slice without a thickness", where=path, hint="export it with its spacing")
     raise GeometryError(
         f"its slices lie {min(gaps):.3f} to {max(gaps):.3f} mm apart, on no regular grid",
         where=path,
@@ -184,22 +182,45 @@ def _step(heights: FloatArray, declared: float, path: Path) -> float:
 # ------------------------------------------------------------------------------------------------------------ voxels
 
 
-def _frames(dataset: Any, syntax: str, path: Path, limits: Limits) -> tuple[npt.NDArray[Any], bool]:
-    """Frames (frames, rows, columns), of label numbers or of 0 and 1, and whether they were shares cut in two."""
+def _frames(dataset: Any, syntax: str, path: Path, limits: Limits) -> Callable[[int], Frame]:
+    """What gives frame by frame, (rows, columns): label numbers, or 0 and 1. Plain ones are unpacked only then."""
     shape, bits = _shape(dataset), int(dataset.BitsAllocated)
-    if min(shape) < 1 or bits not in (1, 8, 16):
-        raise DamagedFileError(f"it claims {' × '.join(map(str, shape))} pixels of {bits} bits", where=path)
-    if math.prod(shape) > limits.max_voxels:
-        raise TooLargeError(f"it claims {math.prod(shape)} voxels, the limit is {limits.max_voxels}", where=path)
+    if bits not in (1, 8, 16):
+        raise DamagedFileError(f"it claims pixels of {bits} bits", where=path)
     if syntax and syntax not in UNCOMPRESSED:
-        frames = decode_frames(path, limits=limits)
-        if frames.shape != shape:
-            raise DamagedFileError(f"its pixels decode to {frames.shape}, its header promises {shape}", where=path)
+        stored = decode_frames(path, limits=limits)
+        if stored.shape != shape:
+            raise DamagedFileError(f"its pixels decode to {stored.shape}, its header promises {shape}", where=path)
+        frame_of: Callable[[int], Frame] = stored.__getitem__
     else:
-        frames = _plain_frames(dataset, shape, bits, path)
-    if str(dataset.SegmentationType).upper() != "FRACTIONAL":
-        return frames, False
-    return (frames >= THRESHOLD * int(dataset.MaximumFractionalValue)).astype(np.uint8), True
+        frame_of = _plain_frames(dataset, shape, bits, path)
+    if not _is(dataset, "FRACTIONAL"):
+        return frame_of
+    least = THRESHOLD * int(dataset.MaximumFractionalValue)
+    return lambda at: frame_of(at) >= least
+
+
+def _plain_frames(dataset: Any, shape: tuple[int, int, int], bits: int, path: Path) -> Callable[[int], Frame]:
+    payload = np.frombuffer(dataset.PixelData, np.uint8)
+    if payload.size * 8 < math.prod(shape) * bits:
+        raise DamagedFileError(
+            f"it has {payload.size} bytes of pixels, its header promises {(math.prod(shape) * bits + 7) // 8}",
+            where=path,
+            hint="it is truncated: copy it again",
+        )
+    size = shape[1] * shape[2]
+    if bits > 1:
+        order = "<" if dataset.original_encoding[1] else ">"
+        whole = np.frombuffer(dataset.PixelData, f"{order}u{bits // 8}", math.prod(shape)).reshape(shape)
+        return whole.__getitem__
+
+    def unpacked(at: int) -> Frame:
+        # One stream of bits, lowest first, that does not halt at the end of a frame (PS3.5 8.1.1).
+        first, before = divmod(at * size, 8)
+        some = np.unpackbits(payload[first : first + (before + size + 7) // 8], bitorder="little")
+        return some[before : before + size].reshape(shape[1:])
+
+    return unpacked
 
 
 def _shape(dataset: Any) -> tuple[int, int, int]:
@@ -207,31 +228,15 @@ def _shape(dataset: Any) -> tuple[int, int, int]:
     return max(1, int(dataset.get("NumberOfFrames") or 1)), int(dataset.Rows), int(dataset.Columns)
 
 
-def _plain_frames(dataset: Any, shape: tuple[int, int, int], bits: int, path: Path) -> npt.NDArray[Any]:
-    count = math.prod(shape)
-    payload = dataset.PixelData
-    if len(payload) * 8 < count * bits:
-        raise DamagedFileError(
-            f"it has {len(payload)} bytes of pixels, its header promises {(count * bits + 7) // 8}",
-            where=path,
-            hint="it is truncated: copy it again",
-        )
-    if bits == 1:
-        # One stream of bits, lowest first, that does not halt at the end of a frame (PS3.5 8.1.1).
-        return np.unpackbits(np.frombuffer(payload, np.uint8), count=count, bitorder="little").reshape(shape)
-    order = "<" if dataset.original_encoding[1] else ">"
-    return np.frombuffer(payload, f"{order}u{bits // 8}", count).reshape(shape)
-
-
 def _layers(
-    dataset: Any, frames: npt.NDArray[Any], planes: _Planes, path: Path
+    dataset: Any, frame_of: Callable[[int], Frame], planes: _Planes, path: Path
 ) -> tuple[tuple[Labels, ...], dict[tuple[int, int], Name]]:
     """Layers and the names of their labels; a label is the segment's number."""
     items = {int(item.SegmentNumber): _name(item) for item in dataset.SegmentSequence}
-    if str(dataset.SegmentationType).upper() == "LABELMAP":
-        layer = np.zeros(planes.grid.shape, frames.dtype, order="F")
-        for frame, k in zip(frames, planes.slices, strict=True):
-            layer[:, :, k] = frame.T
+    if _is(dataset, "LABELMAP"):
+        layer = np.zeros(planes.grid.shape, np.uint16, order="F")
+        for at, k in enumerate(planes.slices):
+            layer[:, :, k] = frame_of(at).T
         return (compact(layer),), {(0, number): name for number, name in items.items() if number > 0}
     # With one segment alone, its number may stand among what all frames share.
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
@@ -243,12 +248,16 @@ def _layers(
     layers: list[npt.NDArray[np.uint16]] = []
     names: dict[tuple[int, int], Name] = {}
     for number in sorted(set(numbers) | set(items)):
-        drawn = [(planes.slices[at], frames[at].T.astype(bool)) for at, n in enumerate(numbers) if n == number]
+        drawn = [(planes.slices[at], frame_of(at).T.astype(bool)) for at, n in enumerate(numbers) if n == number]
         place = _free_layer(layers, drawn, planes.grid.shape)
         for k, mask in drawn:
             layers[place][:, :, k][mask] = number
         names[place, number] = items.get(number, Name(f"segment {number}"))
     return tuple(compact(layer) for layer in layers), names
+
+
+def _is(dataset: Any, kind: str) -> bool:
+    return str(dataset.SegmentationType).upper() == kind
 
 
 def _free_layer(

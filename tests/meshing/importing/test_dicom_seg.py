@@ -100,6 +100,23 @@ def test_gaps_between_drawn_slices_stay_gaps(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segmentation.mask("liver"), mask)
 
 
+@pytest.mark.parametrize(("between", "thickness"), [(None, 99.0), (None, None), (2.5, 0.1), (7.0, 1.0), (0.0, 5.0)])
+def test_the_distance_of_slices_is_measured_whatever_the_header_says(
+    tmp_path: Path, between: float | None, thickness: float | None
+) -> None:
+    dataset = pydicom.dcmread(dicom_seg(tmp_path / "s.dcm", MASKS, GRID, omit_empty_frames=False))
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    for name, value in (("SpacingBetweenSlices", between), ("SliceThickness", thickness)):
+        if name in measures:
+            del measures[name]
+        if value is not None:
+            setattr(measures, name, value)
+    dataset.save_as(tmp_path / "edited.dcm")
+    segmentation, facts = read_labels(tmp_path / "edited.dcm", GRID)
+    np.testing.assert_array_equal(segmentation.mask("liver"), MASKS["liver"])
+    assert not [fact for fact in facts if "another grid" in fact.text]
+
+
 def test_what_the_terminology_knows_takes_its_code_and_the_rest_keeps_the_files(tmp_path: Path) -> None:
     segmentation, _ = read_labels(dicom_seg(tmp_path / "s.dcm", MASKS, GRID), GRID)
     liver, odd = segmentation.segment("liver").structure, segmentation.segment("odd_thing").structure

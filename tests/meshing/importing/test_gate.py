@@ -238,6 +238,7 @@ def test_each_broken_nrrd_header_has_its_own_typed_error(
         (b"TransformMatrix", b"TransformMattress", GeometryError),
         (b"TransformMatrix = ", b"TransformMatrix = 5 ", DamagedFileError),
         (b"Offset = -120", b"Offset = inf", GeometryError),
+        (b"Offset = -120", b"Offset = 1e30", GeometryError),
         (b"DimSize = 6 5 4", b"DimSize = 6 5 0", DamagedFileError),
         (b"DimSize = 6 5 4", b"DimSize = 6 5", DamagedFileError),
         (b"DimSize = 6 5 4", b"DimSize = 99999 99999 4", TooLargeError),
