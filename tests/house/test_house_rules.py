@@ -71,7 +71,10 @@ def test_names_say_something() -> None:
     vague = []
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and set(node.name.lower().strip("_").split("_")) & VAGUE:
+            if (
+                isinstance(node, ast.FunctionDef | ast.ClassDef)
+                and set(node.name.lower().strip("_").split("_")) & VAGUE
+            ):
                 vague.append(f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}")
     assert not vague
 
@@ -92,9 +95,10 @@ def test_errors_are_caught_only_in_front_ends() -> None:
     found = []
     for path in sorted((REPOSITORY / "meshing").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name):
-                if node.type.id in {"AnatomyError", "BaseException"} and not _raises(node):
-                    found.append(f"{path.relative_to(REPOSITORY)}:{node.lineno}")
+            if not (isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name)):
+                continue
+            if node.type.id in {"AnatomyError", "BaseException"} and not _raises(node):
+                found.append(f"{path.relative_to(REPOSITORY)}:{node.lineno}")
     assert not found
 
 
