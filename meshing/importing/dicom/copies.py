@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from meshing.importing.dicom.headers import Header
+from meshing.importing.dicom.headers import Header, Slice
 
 
 def drop_copies(headers: Iterable[Header]) -> list[Header]:
@@ -22,6 +22,22 @@ def drop_copies(headers: Iterable[Header]) -> list[Header]:
     for (_, instance_uid), group in alike.items():
         kept += group if len(group) == 1 or not instance_uid else _distinct(group)
     return sorted(kept, key=_canonical)
+
+
+def drop_twins(slices: Sequence[Slice]) -> list[Slice]:
+    """Each image once, where files differ in nothing but their instance UID: a series anonymised twice."""
+    alike: dict[Hashable, list[Slice]] = {}
+    for one in slices:
+        alike.setdefault((_place(one.header), one.plane.frame, one.plane.marks), []).append(one)
+    kept: list[Slice] = []
+    for group in alike.values():
+        by_pixels: dict[str, list[Slice]] = {}
+        for one in group:
+            by_pixels.setdefault(pixel_digest(one.header) if len(group) > 1 else "", []).append(one)
+        for same in by_pixels.values():
+            header = replace(same[0].header, copies=same[0].header.copies + len(same) - 1)
+            kept.append(Slice(header, same[0].plane) if len(same) > 1 else same[0])
+    return kept
 
 
 def _distinct(group: list[Header]) -> list[Header]:

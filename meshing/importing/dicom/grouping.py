@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshing.errors import GeometryError, ScanError
-from meshing.importing.dicom.copies import drop_copies
+from meshing.frames import FloatArray
+from meshing.importing.dicom.copies import drop_copies, drop_twins
 from meshing.importing.dicom.geometry import Stack, tolerance_mm
 from meshing.importing.dicom.headers import Header, Slice
 from meshing.importing.dicom.kinds import SLICES
@@ -97,29 +98,28 @@ def _headers_of(slices: Sequence[Slice]) -> tuple[Header, ...]:
 
 def _clusters(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices that may share a volume, in an order of their own: equal in size, orientation, frame of reference."""
-    clusters: list[list[Slice]] = []
+    clusters: dict[int, list[Slice]] = {}
+    number_of: dict[object, int] = {}
+    anchors: dict[object, list[tuple[int, FloatArray]]] = {}
     for one in slices:
-        for cluster in clusters:
-            if _is_parallel(one, cluster[0]):
-                cluster.append(one)
-                break
-        else:
-            clusters.append([one])
-    parts = [part for cluster in clusters for part in _by_frame_of_reference(cluster)]
+        kin = (one.header.size, one.plane.stack)
+        posture = (*kin, one.plane.along_row, one.plane.along_column, one.plane.pixel_mm)
+        if posture not in number_of:
+            number_of[posture] = _nearest(one, anchors.setdefault(kin, []), len(number_of))
+        clusters.setdefault(number_of[posture], []).append(one)
+    parts = [part for cluster in clusters.values() for part in _by_frame_of_reference(cluster)]
     return sorted(parts, key=lambda part: (part[0].header.size, part[0].plane.along_row, part[0].plane.along_column))
 
 
-def _is_parallel(one: Slice, other: Slice) -> bool:
-    """Whether their corners would lie within half a pixel of each other if their first voxels met."""
-    if one.header.size != other.header.size or one.plane.stack != other.plane.stack:
-        return False
-    if _frame_of(one) == _frame_of(other):
-        return True
-    return bool(np.abs(one.edges_mm - other.edges_mm).max() <= 0.5 * min(*one.plane.pixel_mm, *other.plane.pixel_mm))
-
-
-def _frame_of(one: Slice) -> tuple[tuple[float, ...], ...]:
-    return one.plane.along_row, one.plane.along_column, one.plane.pixel_mm
+def _nearest(one: Slice, anchors: list[tuple[int, FloatArray]], fresh: int) -> int:
+    """The cluster whose corners lie within half a pixel of the slice's if their first voxels met, or a new one."""
+    edges = one.edges_mm
+    if anchors:
+        apart = np.abs(np.array([anchor for _, anchor in anchors]) - edges).max(axis=1)
+        if apart.min() <= 0.5 * min(one.plane.pixel_mm):
+            return anchors[int(apart.argmin())][0]
+    anchors.append((fresh, edges))
+    return fresh
 
 
 def _by_frame_of_reference(cluster: list[Slice]) -> list[list[Slice]]:
@@ -135,7 +135,11 @@ def _by_frame_of_reference(cluster: list[Slice]) -> list[list[Slice]]:
 def _entries_of_cluster(cluster: Sequence[Slice], problem: ScanError | None) -> list[Entry]:
     """The volume of a cluster with its phases, and apart from it the phases that are single images."""
     try:
-        parts = split_by_phase(cluster)
+        try:
+            parts = split_by_phase(cluster)
+        except GeometryError:
+            # Looked for only now: twins of a time series may be honest, as where nothing moves between two phases.
+            parts = split_by_phase(drop_twins(cluster))
     except GeometryError as error:
         return [Entry("volume", _headers_of(cluster), problem=problem or error)]
     stacks = [(label, part) for label, part in parts if len(part) > 1]

@@ -36,6 +36,8 @@ def layout_of(header: Header, elements: Elements) -> PixelLayout:
         raise UnsupportedError("its values go through a modality lookup table, which is not read here", where=path)
     is_signed = tags.integer(found, tags.SIGNED) == 1
     is_compressed = elements.syntax not in UNCOMPRESSED
+    if elements.pixels.is_encapsulated and not is_compressed:
+        raise DamagedFileError("its pixels are compressed, and its transfer syntax denies it", where=path, hint=_AGAIN)
     needed = header.rows * header.columns * header.frame_count * bits // 8
     if not is_compressed and elements.pixels.available < needed:
         raise DamagedFileError(

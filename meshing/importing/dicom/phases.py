@@ -65,27 +65,24 @@ def _positions(slices: Sequence[Slice]) -> FloatArray:
 
 
 def _places(cluster: Sequence[Slice]) -> list[int]:
-    """For each slice the number of its place: slices within the tolerance of each other share one."""
-    positions = _positions(cluster)
+    """For each slice the number of its place along the normal: no stack holds two slices at one depth."""
     first = cluster[0].plane
-    depths = positions @ axes_of(first.along_row, first.along_column)[:, 2]
+    depths = _positions(cluster) @ axes_of(first.along_row, first.along_column)[:, 2]
     order = np.argsort(depths, kind="stable")
-    gaps = np.diff(depths[order])
-    wide = gaps[gaps > 0.01]
-    near = tolerance_mm(float(np.median(wide))) if len(wide) else 0.01
-    places = [0] * len(cluster)
-    anchors: list[int] = []
+    near = _near_mm(np.diff(depths[order]))
+    places, place, anchor = [0] * len(cluster), 0, float(depths[order[0]])
     for index in order:
-        place = len(anchors)
-        for number in range(len(anchors) - 1, -1, -1):
-            if depths[index] - depths[anchors[number]] > near:
-                break
-            if np.linalg.norm(positions[index] - positions[anchors[number]]) <= near:
-                place = number
-        if place == len(anchors):
-            anchors.append(int(index))
+        if depths[index] - anchor > near:
+            place, anchor = place + 1, float(depths[index])
         places[index] = place
     return places
+
+
+def _near_mm(gaps: FloatArray) -> float:
+    """How close slices are at one depth: the tolerance of the grid, and never as far as their neighbour."""
+    wide = gaps[gaps > 0.01] if (gaps > 0.01).any() else gaps[gaps > 1e-4]
+    usual = float(np.median(wide)) if len(wide) else 1.0
+    return min(tolerance_mm(usual), 0.25 * usual)
 
 
 def _marks(one: Slice) -> dict[str, float | str]:

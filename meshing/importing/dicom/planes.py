@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 Scope = Callable[[int], "Dataset"]
 """Where to look up a tag that places or scales a plane: the file itself, or a frame's functional group."""
 
+# No scanner is longer, no voxel larger; beyond these the arithmetic of positions loses its last millimetre.
+_FARTHEST_MM = 1e6
+_LARGEST_PIXEL_MM = 1e4
+
+# float32 holds any 32-bit value times this.
+_LARGEST_SCALE = 1e20
+
 # Orientations are written with as few as three decimals; a cosine that is further off is no rounding.
 _COSINE_TOLERANCE = 1e-3
 
@@ -140,9 +147,10 @@ def _orientation(found: Dataset, path: Path) -> tuple[tuple[float, ...], tuple[f
 
 def _pixel_spacing(found: Dataset, path: Path) -> tuple[float, float]:
     spacing = _finite(found, tags.PIXEL_SPACING, 2, path)
-    if min(spacing) <= 0:
+    if min(spacing) <= 0 or max(spacing) > _LARGEST_PIXEL_MM:
         raise GeometryError(
-            f"{tags.NAMES[tags.PIXEL_SPACING]} is {shown(found, tags.PIXEL_SPACING)}; both must be above 0 mm",
+            f"{tags.NAMES[tags.PIXEL_SPACING]} is {shown(found, tags.PIXEL_SPACING)}; both must be above 0 mm and "
+            f"at most {_LARGEST_PIXEL_MM:.0f} mm",
             where=path,
             hint="export the original series again; without it no length is known",
         )
@@ -151,9 +159,9 @@ def _pixel_spacing(found: Dataset, path: Path) -> tuple[float, float]:
 
 def _finite(found: Dataset, tag: int, count: int, path: Path) -> tuple[float, ...]:
     values = tags.numbers(found, tag)
-    if values is None or len(values) != count or not all(map(math.isfinite, values)):
+    if values is None or len(values) != count or not all(abs(value) <= _FARTHEST_MM for value in values):
         raise GeometryError(
-            f"{tags.NAMES[tag]} is {shown(found, tag)}; {count} finite numbers are needed",
+            f"{tags.NAMES[tag]} is {shown(found, tag)}; {count} numbers up to a kilometre are needed",
             where=path,
             hint="export the original series from the scanner or archive; a secondary capture has no geometry",
         )
@@ -164,7 +172,7 @@ def _scale(found: Dataset, tag: int, default: float, path: Path) -> float:
     value = tags.number(found, tag)
     if value is None and tags.raw_bytes(found, tag) is None:
         return default
-    if value is None or not math.isfinite(value) or (tag == tags.SLOPE and value == 0):
+    if value is None or not abs(value) <= _LARGEST_SCALE or (tag == tags.SLOPE and value == 0):
         raise DamagedFileError(f"{tags.NAMES[tag]} is {shown(found, tag)}", where=path, hint="export the series again")
     return value
 

@@ -42,7 +42,7 @@ class PixelElement:
         Where its value starts.
     available
         Bytes from there to the end of the file.
-    encapsulated
+    is_encapsulated
         Whether it holds compressed fragments (PS3.5 A.4).
     is_float
         Whether it holds floating-point pixels (7FE0,0008) or (7FE0,0009).
@@ -50,7 +50,7 @@ class PixelElement:
 
     offset: int
     available: int
-    encapsulated: bool
+    is_encapsulated: bool
     is_float: bool
 
 

@@ -1,6 +1,6 @@
 """A tilted, uneven or holed stack resampled to the regular, upright grid that covers it.
 
-Plane stay in their planes: a plane that lies sideways of the grid is shifted within itself, by four-tap cubic
+Planes stay in themselves: a plane that lies sideways of the grid is shifted within itself, by four-tap cubic
 interpolation held to the range of its taps, so that no edge rings. Only where the grid has a slice that the scan has
 not are two neighbouring planes mixed, linearly. A grid slice that meets a plane is that plane.
 """
@@ -35,41 +35,45 @@ class Target:
     ----------
     shape
         Columns, rows, slices.
-    depths_mm
-        (K,) of its slices, from the first source plane.
+    extent_mm
+        Depth of its last slice; its first lies at the first source plane.
     first_pixel
         Whole pixels along i and j from the first source plane's first voxel to the grid's; never positive.
     """
 
     shape: tuple[int, int, int]
     voxel_to_patient: FloatArray
-    depths_mm: FloatArray
+    extent_mm: float
     first_pixel: tuple[int, int]
+
+    @property
+    def depths_mm(self) -> FloatArray:
+        """(K,) of its slices."""
+        return np.linspace(0.0, self.extent_mm, self.shape[2])
 
 
 def target_of(stack: Stack, columns: int, rows: int) -> Target:
     """The finest regular grid that the stack asks for: every plane lies in it, most of them on one of its slices."""
-    depths = _even_depths(stack)
+    extent, count = float(stack.depths_mm[-1]), _slice_count(stack)
     pixel = np.array(stack.pixel_mm)
     shifts = stack.drift_mm / pixel
     low = np.floor(shifts.min(axis=0) + _WHOLE).astype(int)
     high = np.ceil(shifts.max(axis=0) - _WHOLE).astype(int)
-    spacing = float(depths[1] - depths[0])
-    origin = stack.origin_mm + stack.axes @ np.array([*(low * pixel), depths[0]])
+    origin = stack.origin_mm + stack.axes[:, :2] @ (low * pixel)
     return Target(
-        shape=(columns + int(high[0] - low[0]), rows + int(high[1] - low[1]), len(depths)),
-        voxel_to_patient=lattice(stack.axes, (*stack.pixel_mm, spacing), origin),
-        depths_mm=depths,
+        shape=(columns + int(high[0] - low[0]), rows + int(high[1] - low[1]), count),
+        voxel_to_patient=lattice(stack.axes, (*stack.pixel_mm, extent / (count - 1)), origin),
+        extent_mm=extent,
         first_pixel=(int(low[0]), int(low[1])),
     )
 
 
-def _even_depths(stack: Stack) -> FloatArray:
+def _slice_count(stack: Stack) -> int:
     extent = float(stack.depths_mm[-1])
     if not stack.is_uneven:
-        return np.linspace(0.0, extent, round(extent / stack.spacing_mm) + 1)
+        return round(extent / stack.spacing_mm) + 1
     finest = max(float(np.diff(stack.depths_mm).min()), extent / (_MOST_REFINED * len(stack.depths_mm)))
-    return np.linspace(0.0, extent, max(round(extent / finest), 1) + 1)
+    return max(round(extent / finest), 1) + 1
 
 
 def resample(

@@ -332,6 +332,34 @@ def test_same_image_in_two_transfer_syntaxes_counts_once(tmp_path: Path) -> None
     assert fact(scan, "duplicates").values == {"copies": 6}
 
 
+def test_series_anonymised_twice_counts_once(tmp_path: Path) -> None:
+    made = factory.stack()
+    again = factory.changed(made, lambda k, file: factory.rename(file, f"again {k}"))
+    scan = import_scan(factory.save([*made.files, *again.files], tmp_path, shuffle=9))
+    assert_is(scan, made)
+    assert fact(scan, "duplicates").values == {"copies": 6}
+
+
+def test_images_side_by_side_are_no_stack(tmp_path: Path) -> None:
+    made = factory.stack()
+    aside = factory.changed(made, lambda k, file: factory.rename(file, f"aside {k}"))
+    for file in aside.files:
+        file.ImagePositionPatient[0] += 40
+    with pytest.raises(GeometryError, match="6 of 6 positions hold several different images"):
+        import_scan(factory.save([*made.files, *aside.files], tmp_path))
+
+
+def test_compression_that_the_transfer_syntax_denies_is_refused(tmp_path: Path) -> None:
+    folder = factory.save(factory.stack().files, tmp_path, syntax="rle")
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        rle, plain = b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0"
+        assert rle in raw
+        file.write_bytes(raw.replace(rle, plain))
+    with pytest.raises(DamagedFileError, match="transfer syntax denies it"):
+        import_scan(folder)
+
+
 def test_one_identifier_for_two_different_images_is_refused(tmp_path: Path) -> None:
     made = factory.stack()
     liar = factory.stack(seed=9).files[2]
