@@ -19,23 +19,22 @@ _BANDS = 4  # colours that a dot can show
 def paint_column(canvas: Image.Image, scene: Scene, box: Box) -> None:
     """Title, legend and notice, painted into `box` of the canvas."""
     px = text_px(scene.size)
-    draw = ImageDraw.Draw(canvas)
     left, right = box.left + px * 1.3, box.right - px * 1.1
-    _write_title(draw, scene, (left, box.top + px * 1.2), right - left)
+    _write_title(canvas, scene, (left, box.top + px * 1.2), right - left)
     top = box.top + px * TITLE_TEXTS
     if any(entry.volume_ml is not None for entry in scene.legend):
         unit = (right, top - px * 0.6)
-        write(draw, unit, word("millilitres", scene.language), px=round(px * 0.82), ink=_SOFT, anchor="rs")
+        write(canvas, unit, word("millilitres", scene.language), px=round(px * 0.82), ink=_SOFT, anchor="rs")
     for number, entry in enumerate(scene.legend):
         middle = top + (number + 0.5) * line_px(scene.size)
         _write_entry(canvas, entry, (left, middle), right, px, scene)
-    _write_notice(draw, scene, (left, box.bottom - px * 1.0), right - left)
+    _write_notice(canvas, scene, (left, box.bottom - px * 1.0), right - left)
 
 
-def _write_title(draw: ImageDraw.ImageDraw, scene: Scene, at: tuple[float, float], width: float) -> None:
+def _write_title(canvas: Image.Image, scene: Scene, at: tuple[float, float], width: float) -> None:
     px, small = text_px(scene.size), round(text_px(scene.size) * 0.86)
     left, top = at
-    write(draw, at, scene.modality, px=round(px * 1.5), ink=_LIGHT, weight="SemiBold", anchor="lt")
+    write(canvas, at, scene.modality, px=round(px * 1.5), ink=_LIGHT, weight="SemiBold", anchor="lt")
     name = scene.window.name_zh if scene.language == "zh" else scene.window.name
     lines = (
         word("voxels", scene.language).format(" × ".join(str(count) for count in scene.grid_shape)),
@@ -44,32 +43,31 @@ def _write_title(draw: ImageDraw.ImageDraw, scene: Scene, at: tuple[float, float
     )
     for number, line in enumerate(lines):
         baseline = top + px * 2.9 + number * px * 1.45
-        write(draw, (left, baseline), shortened(line, small, width), px=small, ink=_SOFT)
+        write(canvas, (left, baseline), shortened(line, small, width), px=small, ink=_SOFT)
 
 
 def _write_entry(
     canvas: Image.Image, entry: LegendEntry, at: tuple[float, float], right: float, px: int, scene: Scene
 ) -> None:
-    draw = ImageDraw.Draw(canvas)
     left, middle = at
     if not entry.colours:
         small = round(px * 0.82)
         text = shortened(entry.name, small, right - left)
         weight: Weight = "SemiBold" if entry.is_heading else "Regular"
-        write(draw, (left, middle + px * 0.2), text, px=small, ink=_SOFT, weight=weight, anchor="lm")
+        write(canvas, (left, middle + px * 0.2), text, px=small, ink=_SOFT, weight=weight, anchor="lm")
         return
     swatch = px * 0.8
     dot = _swatch(entry.colours, round(swatch))
     canvas.paste(dot, (round(left), round(middle - swatch / 2)), dot)
     small = round(px * 0.82)
     volume = _figures(entry.volume_ml)
-    write(draw, (right, middle), volume, px=small, ink=_SOFT, anchor="rm")
+    write(canvas, (right, middle), volume, px=small, ink=_SOFT, anchor="rm")
     start = left + swatch + px * 0.55
     count = f" ×{len(entry.keys)}" if len(entry.keys) > 1 else ""
     room = right - text_width(volume, small) - text_width(count, small) - px * 0.4 - start
     name = shortened(entry.name, px, room)
-    write(draw, (start, middle), name, px=px, ink=_LIGHT, anchor="lm")
-    write(draw, (start + text_width(name, px), middle), count, px=small, ink=_SOFT, anchor="lm")
+    write(canvas, (start, middle), name, px=px, ink=_LIGHT, anchor="lm")
+    write(canvas, (start + text_width(name, px), middle), count, px=small, ink=_SOFT, anchor="lm")
 
 
 def _swatch(colours: tuple[Colour, ...], px: int) -> Image.Image:
@@ -96,9 +94,9 @@ def _figures(volume_ml: float | None) -> str:
     return f"{volume_ml:,.0f}" if volume_ml >= 100 else f"{volume_ml:.1f}" if volume_ml >= 10 else f"{volume_ml:.2f}"
 
 
-def _write_notice(draw: ImageDraw.ImageDraw, scene: Scene, at: tuple[float, float], width: float) -> None:
+def _write_notice(canvas: Image.Image, scene: Scene, at: tuple[float, float], width: float) -> None:
     small = round(text_px(scene.size) * 0.78)
     left, bottom = at
     lines = wrapped(word("disclaimer", scene.language), small, width)
     for number, line in enumerate(reversed(lines)):
-        write(draw, (left, bottom - number * small * 1.5), line, px=small, ink=_SOFT)
+        write(canvas, (left, bottom - number * small * 1.5), line, px=small, ink=_SOFT)

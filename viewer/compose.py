@@ -59,8 +59,8 @@ def slice_panel(scene: Scene, shown: SceneSlice) -> Image.Image:
         lay_region(pixels, region, max(1.0, text_px(scene.size) / 10))
     _lay_crosshair(pixels, shown, text_px(scene.size))
     panel = Image.fromarray(np.rint(pixels).astype(np.uint8))
-    _write_edges(panel, letters(shown.view.plane), text_px(scene.size))
-    _write_caption(panel, scene, shown)
+    head, foot = _write_caption(panel, scene, shown), _write_window(panel, scene)
+    _write_edges(panel, letters(shown.view.plane), text_px(scene.size), head=head, foot=foot)
     _draw_bar(panel, shown, text_px(scene.size))
     return panel
 
@@ -69,12 +69,12 @@ def three_d_panel(scene: Scene, view_3d: Pixels) -> Image.Image:
     """The 3D picture with its caption and orientation cube."""
     panel = Image.fromarray(view_3d).convert("RGB")
     px = text_px(scene.size)
-    draw = ImageDraw.Draw(panel)
     side = word("joint", scene.language).join(word(name, scene.language) for name in scene.view)
     caption = word("view", scene.language).format(side)
     caption = caption[:1].upper() + caption[1:]
-    write(draw, (px * 0.8, px * 0.8), caption, px=px, ink=_LIGHT, weight="SemiBold", anchor="lt")
-    _write_edges(panel, edge_letters(scene.camera.axes()), px)
+    write(panel, (px * 0.8, px * 0.8), caption, px=px, ink=_LIGHT, weight="SemiBold", anchor="lt")
+    head = px * 0.8 + text_width(caption, px, "SemiBold")
+    _write_edges(panel, edge_letters(scene.camera.axes()), px, head=head, foot=0.0)
     cube_px = round(px * 5)
     if panel.width > 3 * cube_px and panel.height > 3 * cube_px:
         cube = draw_cube(scene.camera.axes(), cube_px)
@@ -138,32 +138,42 @@ def _lay_crosshair(pixels: npt.NDArray[np.float32], shown: SceneSlice, px: int) 
         pixels[row, np.abs(columns - column) > px] = line + _CROSSHAIR * (level - line)
 
 
-def _write_edges(panel: Image.Image, edges: tuple[str, str, str, str], px: int) -> None:
-    """Letters at the left, right, top and bottom edge."""
-    draw = ImageDraw.Draw(panel)
+def _write_edges(panel: Image.Image, edges: tuple[str, str, str, str], px: int, *, head: float, foot: float) -> None:
+    """Letters at the left, right, top and bottom edge.
+
+    `head` and `foot` say how far the lines at the top and bottom left reach; a letter that would meet one makes room.
+    """
     left, right, top, bottom = edges
     pad = px * 0.7
     middle_x, middle_y = panel.width / 2, panel.height / 2
+    below, above = (px * 1.6 * (reach > middle_x - px) for reach in (head, foot))
     for letter, at, anchor in (
         (left, (pad, middle_y), "lm"),
         (right, (panel.width - pad, middle_y), "rm"),
-        (top, (middle_x, pad), "mt"),
-        (bottom, (middle_x, panel.height - pad), "ms"),
+        (top, (middle_x, pad + below), "mt"),
+        (bottom, (middle_x, panel.height - pad - above), "ms"),
     ):
-        write(draw, at, letter, px=round(px * 1.1), ink=_LIGHT, weight="SemiBold", anchor=anchor, halo=_BLACK)
+        write(panel, at, letter, px=round(px * 1.1), ink=_LIGHT, weight="SemiBold", anchor=anchor, halo=_BLACK)
 
 
-def _write_caption(panel: Image.Image, scene: Scene, shown: SceneSlice) -> None:
-    draw = ImageDraw.Draw(panel)
+def _write_caption(panel: Image.Image, scene: Scene, shown: SceneSlice) -> float:
+    """Plane and position at the top left; returns how far they reach."""
     px, plane = text_px(scene.size), shown.view.plane
     name = word(plane, scene.language)
     at = (px * 0.8, px * 0.8)
-    write(draw, at, name, px=px, ink=_PLANE_INK[plane], weight="SemiBold", anchor="lt", halo=_BLACK)
+    write(panel, at, name, px=px, ink=_PLANE_INK[plane], weight="SemiBold", anchor="lt", halo=_BLACK)
     beside = (at[0] + text_width(name, px, "SemiBold") + px * 0.6, at[1])
-    write(draw, beside, shown.position, px=px, ink=_LIGHT, anchor="lt", halo=_BLACK)
-    window = word("window", scene.language).format(width=_short(scene.window.width), level=_short(scene.window.level))
-    foot = (px * 0.8, panel.height - px * 0.8)
-    write(draw, foot, window, px=round(px * 0.86), ink=_SOFT, anchor="ls", halo=_BLACK)
+    write(panel, beside, shown.position, px=px, ink=_LIGHT, anchor="lt", halo=_BLACK)
+    return beside[0] + text_width(shown.position, px)
+
+
+def _write_window(panel: Image.Image, scene: Scene) -> float:
+    """Width and level at the bottom left; returns how far they reach."""
+    px = text_px(scene.size)
+    small = round(px * 0.86)
+    text = word("window", scene.language).format(width=_short(scene.window.width), level=_short(scene.window.level))
+    write(panel, (px * 0.8, panel.height - px * 0.8), text, px=small, ink=_SOFT, anchor="ls", halo=_BLACK)
+    return px * 0.8 + text_width(text, small)
 
 
 def _short(number: float) -> str:
@@ -181,7 +191,7 @@ def _draw_bar(panel: Image.Image, shown: SceneSlice, px: int) -> None:
     draw.rectangle((left, bottom - thick, right - 1, bottom - 1), fill=_LIGHT)
     label = f"{shown.bar_mm:g} mm"
     above = ((left + right) / 2, bottom - thick - px * 0.4)
-    write(draw, above, label, px=round(px * 0.86), ink=_LIGHT, anchor="ms", halo=_BLACK)
+    write(panel, above, label, px=round(px * 0.86), ink=_LIGHT, anchor="ms", halo=_BLACK)
 
 
 def bar_ends(shown: SceneSlice, panel_width: int, px: int) -> tuple[int, int]:

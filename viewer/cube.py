@@ -85,5 +85,5 @@ def _tile(letter: str, brightness: float) -> Image.Image:
     draw = ImageDraw.Draw(tile)
     draw.rectangle((0, 0, _FACE_PX - 1, _FACE_PX - 1), outline=(60, 68, 78, 255), width=3)
     middle = _FACE_PX / 2
-    write(draw, (middle, middle), letter, px=_LETTER_PX, ink=_INK, weight="SemiBold", anchor="mm")
+    write(tile, (middle, middle), letter, px=_LETTER_PX, ink=_INK, weight="SemiBold", anchor="mm")
     return tile

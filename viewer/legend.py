@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshing.terminology import Structure, structures, systems
 from viewer.words import Language, word
@@ -34,6 +34,7 @@ IMPORTANCE = (
 )
 """Systems in the order in which a planner looks for them."""
 
+_AROUND_ALL = {"integument", "plan"}  # what a skin encloses is no volume of skin; what is planned is no tissue
 _FAMILIES = {"rib": "ribs", "vertebrae": "vertebrae", "disc": "intervertebral_discs"}
 _NUMBERED = re.compile(r"^(rib|vertebrae|disc)_.*\d")
 _SIDED = re.compile(r"_(left|right)(?=_|$)")
@@ -68,7 +69,7 @@ class LegendEntry:
     colours
         Theirs, each once; none where they are only counted.
     volume_ml
-        Of all of them together, or None.
+        Of all of them together; None where that says nothing.
     """
 
     name: str
@@ -109,10 +110,12 @@ def _narrowed(
         if len(entries) <= limit:
             break
         members = [one for one in ordered if one.structure.system == system]
+        if len(members) == 1:
+            continue
         keys = {one.key for one in members}
         place = next(number for number, entry in enumerate(entries) if keys & set(entry.keys))
         entries = [entry for entry in entries if not keys & set(entry.keys)]
-        entries.insert(place, _entry(_system_name(system, language), members))
+        entries.insert(place, replace(_entry(_system_name(system, language), members), volume_ml=None))
     if len(entries) <= limit:
         return tuple(entries)
     kept, left_out = entries[: max(limit - 1, 0)], entries[max(limit - 1, 0) :]
@@ -132,7 +135,9 @@ def _lines(ordered: Sequence[Shown], language: Language, family_of: Callable[[Sh
 
 
 def _entry(name: str, members: Sequence[Shown]) -> LegendEntry:
-    volumes = [one.volume_ml for one in members if one.volume_ml is not None]
+    volumes = [
+        one.volume_ml for one in members if one.volume_ml is not None and one.structure.system not in _AROUND_ALL
+    ]
     colours = tuple(dict.fromkeys(one.colour for one in members))
     return LegendEntry(name, tuple(one.key for one in members), colours, sum(volumes) if volumes else None)
 

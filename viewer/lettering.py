@@ -5,11 +5,12 @@ Positions are pixels; `anchor` is Pillow's, of which "l", "m", "r" and "a", "m",
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from itertools import groupby
 from typing import Literal
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from meshing.library import asset
 
@@ -26,7 +27,7 @@ def text_width(text: str, px: int, weight: Weight = "Regular") -> float:
 
 
 def write(
-    draw: ImageDraw.ImageDraw,
+    picture: Image.Image,
     at: tuple[float, float],
     text: str,
     *,
@@ -49,10 +50,15 @@ def write(
     width = text_width(text, px, weight)
     x -= {"l": 0.0, "m": width / 2, "r": width}[anchor[0]]
     y += {"t": 1.0, "m": 0.5, "s": 0.0}[anchor[1]] * _CAP_HEIGHT * px
-    edge = max(1, round(px / 12)) if halo else 0
+    left, top = math.floor(x) - px, math.floor(y) - 2 * px
+    shape = Image.new("L", (math.ceil(width) + 3 * px, 3 * px), 0)
+    draw = ImageDraw.Draw(shape)
     for run, font in _runs(text, px, weight):
-        draw.text((x, y), run, font=font, fill=ink, anchor="ls", stroke_width=edge, stroke_fill=halo)
+        draw.text((x - left, y - top), run, font=font, fill=255, anchor="ls")
         x += font.getlength(run)
+    if halo:
+        picture.paste(halo, (left, top), shape.filter(ImageFilter.MaxFilter(2 * max(1, round(px / 14)) + 1)))
+    picture.paste(ink, (left, top), shape)
 
 
 def wrapped(text: str, px: int, width: float) -> list[str]:

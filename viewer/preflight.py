@@ -27,6 +27,14 @@ import sys
 from viewer.render import probe
 sys.exit(0 if probe() else 3)
 """
+_SETTINGS = (
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "VTK_DEFAULT_OPENGL_WINDOW",
+    "LD_LIBRARY_PATH",
+    "LIBGL_DRIVERS_PATH",
+    "__EGL_VENDOR_LIBRARY_FILENAMES",
+)
 _LIBRARIES = ("libEGL.so.1", "libEGL_mesa.so.0", "libGL.so.1", "dri/swrast_dri.so", "dri/libdril_dri.so")
 
 
@@ -41,7 +49,7 @@ def check_rendering() -> None:
     answer = _answer_file()
     if answer.exists():
         return
-    failure = probe_in_child([sys.executable, "-c", _PROBE])
+    failure = probe_in_child([sys.executable, "-P", "-c", _PROBE])
     if failure:
         raise RenderError(f"this machine cannot draw: {failure}", where=platform.platform(terse=True), hint=_remedy())
     # An unwritable cache only means that the question is asked again next time.
@@ -78,7 +86,7 @@ def _answer_file() -> Path:
     import platformdirs
 
     facts = [_version("vtk"), _version("pyvista"), platform.python_version(), platform.node(), platform.machine()]
-    facts += [os.environ.get(name, "") for name in ("DISPLAY", "WAYLAND_DISPLAY", "VTK_DEFAULT_OPENGL_WINDOW")]
+    facts += [os.environ.get(name, "") for name in _SETTINGS]
     facts += [f"{path}:{path.stat().st_mtime_ns}" for path in _graphics_libraries()]
     name = hashlib.sha256("\n".join([sys.prefix, *facts]).encode()).hexdigest()[:24]
     return Path(platformdirs.user_cache_dir("anatomyxr", appauthor=False)) / f"can-draw-{name}"

@@ -119,6 +119,8 @@ def add_surfaces(plotter: Any, scene: Scene) -> None:
         mesh = _sorted_mesh(translucent, np.array(scene.camera.position_mm))
         actor = plotter.add_mesh(mesh, scalars="rgba", rgba=True, name="translucent", culling="back", **_MATERIAL)
         _fade_facing(actor)
+        # VTK's own default blends translucent surfaces without regard to their order: near and far weigh the same.
+        plotter.renderer.SetUseOIT(False)
     _shade_hollows(plotter, scene.camera)
 
 

@@ -98,7 +98,9 @@ def sampled(voxels: Voxels, per_axis: int = 64) -> Voxels:
 
     A turned or flipped copy of a scan gives the same values, so that a window never depends on storage order.
     """
-    return voxels[np.ix_(*(sampled_indices(count, per_axis) for count in voxels.shape))]
+    for axis, count in enumerate(voxels.shape):
+        voxels = voxels[(slice(None),) * axis + (sampled_indices(count, per_axis),)]
+    return voxels
 
 
 def sampled_indices(count: int, per_axis: int = 64) -> npt.NDArray[np.intp]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.frames import FloatArray
-from meshing.volume import Grid, Volume
+from meshing.volume import Volume
 from viewer.contours import area_and_centroid, cut, outline
 from viewer.layout import Box, PanelName
 from viewer.scene.nouns import Overlay, Region, SceneSlice
@@ -77,16 +78,12 @@ def _region(part: Part, view: SliceView, overlay: Overlay) -> Region:
 def body_box(scan: Volume) -> FloatArray:
     """Lower and upper LPS corner, shape (2, 3), of what is not air or background, with a small margin."""
     voxels = sampled(scan.voxels)
-    indices = [sampled_indices(count) for count in scan.grid.shape]
-    occupied = np.argwhere(voxels > _background(scan, voxels))
-    if len(occupied) < 8:
-        corners = _corners(scan.grid)
+    occupied = voxels > _background(scan, voxels)
+    if occupied.any():
+        ends = [_ends(occupied, axis, sampled_indices(count)) for axis, count in enumerate(scan.grid.shape)]
     else:
-        steps = [int(np.diff(index).max()) if len(index) > 1 else 0 for index in indices]
-        place = np.stack([index[at] for index, at in zip(indices, occupied.T, strict=True)], axis=-1)
-        limit = np.array(scan.grid.shape) - 1
-        reach = np.stack([np.clip(place - steps, 0, limit), np.clip(place + steps, 0, limit)])
-        corners = scan.grid.to_patient(reach).reshape(-1, 3)
+        ends = [(0, count - 1) for count in scan.grid.shape]
+    corners = scan.grid.to_patient(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
     low, high = corners.min(axis=0), corners.max(axis=0)
     margin = _MARGIN * (high - low).max()
     return np.stack([low - margin, high + margin])
@@ -99,9 +96,11 @@ def _background(scan: Volume, voxels: FloatArray) -> float:
     return float(low + _BODY_SHARE * (high - low))
 
 
-def _corners(grid: Grid) -> FloatArray:
-    ends = np.stack(np.meshgrid(*[(0, count - 1) for count in grid.shape], indexing="ij"), axis=-1)
-    return grid.to_patient(ends.reshape(-1, 3))
+def _ends(occupied: npt.NDArray[np.bool_], axis: int, indices: npt.NDArray[np.intp]) -> tuple[int, int]:
+    """First and last index along `axis` that holds something, with the indices between the samples round them."""
+    others = tuple(other for other in range(3) if other != axis)
+    places = np.flatnonzero(occupied.any(axis=others))
+    return int(indices[max(places[0] - 1, 0)]), int(indices[min(places[-1] + 1, len(indices) - 1)])
 
 
 def default_centre(scan: Volume, parts: Sequence[Part]) -> FloatArray:
