@@ -71,7 +71,6 @@ def windowed_sinc(polygons: Any, passes: int, pass_band: float) -> tuple[Array, 
     smooth.SetPassBand(pass_band)
     smooth.BoundarySmoothingOff()
     smooth.FeatureEdgeSmoothingOff()
-    smooth.SetFeatureAngle(90)
     smooth.NonManifoldSmoothingOn()
     smooth.NormalizeCoordinatesOn()
     smooth.Update()
