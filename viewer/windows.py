@@ -71,13 +71,13 @@ def suggested(modality: str, structures: Iterable[Structure]) -> str:
     if modality != "CT":
         return AUTO
     systems = {structure.system for structure in structures} - _SAYS_LITTLE
-    if systems == {"skeletal"}:
-        return "bone"
-    systems -= {"skeletal"}
-    for group, window in ((_VESSELS, "angio"), ({"respiratory"}, "lung"), ({"nervous"}, "brain")):
-        if systems and systems <= group:
+    for system, window in (("skeletal", "bone"), ("respiratory", "lung")):
+        if systems == {system}:
             return window
-    return "abdomen"
+    soft = systems - {"skeletal"}
+    if soft and soft <= _VESSELS:
+        return "angio"
+    return "brain" if soft == {"nervous"} else "abdomen"
 
 
 def automatic(volume: Volume) -> Window:

@@ -127,6 +127,21 @@ def test_volumes_in_the_legend_are_those_of_the_surfaces(wanted: Scene) -> None:
     assert entry.volume_ml == pytest.approx(4 / 3 * np.pi, rel=0.05)
 
 
+def test_slices_show_the_patient_and_not_the_table() -> None:
+    """A bright bar below the head stays outside the picture where the skin says who the patient is."""
+    whole = head()
+    voxels = np.array(whole.scan.voxels)
+    voxels[:, -2:, :] = 500
+    case = Case("table", {"scan": replace(whole.scan, voxels=voxels)}, whole.segmentations, whole.surfaces)
+    assert resolve(case, CHOICES).slices["axial"].view == resolve(whole, CHOICES).slices["axial"].view
+    bare = Case("table", case.volumes, {}, {})
+    plain = Case("plain", whole.volumes, {}, {})
+    assert (
+        resolve(bare, CHOICES).slices["axial"].view.mm_per_pixel
+        > resolve(plain, CHOICES).slices["axial"].view.mm_per_pixel
+    )
+
+
 @pytest.mark.parametrize("overlay", ["both", "fill", "outline", "none"])
 def test_the_overlay_is_what_was_asked_for(overlay: str) -> None:
     scene = resolve(head(), replace(CHOICES, overlay=overlay))  # type: ignore[arg-type]

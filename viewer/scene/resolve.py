@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshing.case import Case
-from meshing.volume import Volume
 from viewer.layout import Box, PanelName, legend_lines, panels
 from viewer.legend import legend
 from viewer.scene.nouns import Choices, Scene, SceneSurface
@@ -40,8 +39,8 @@ def resolve(case: Case, choices: Choices = _DEFAULT) -> Scene:
         size=choices.size,
         language=choices.language,
         surfaces=surfaces,
-        slices=slices_of(scan, parts, boxes, window, centre_mm=centre, overlay=choices.overlay),
-        camera=_camera(surfaces, scan, boxes, choices),
+        slices=slices_of(case, parts, boxes, window, centre_mm=centre, overlay=choices.overlay),
+        camera=_camera(surfaces, case, boxes, choices),
         view=view_words(choices.view),
         legend=legend(shown, choices.language, legend_lines(choices.size)) if "column" in boxes else (),
         window=window,
@@ -61,7 +60,7 @@ def _surfaces(parts: Sequence[Part]) -> tuple[SceneSurface, ...]:
     )
 
 
-def _camera(surfaces: Sequence[SceneSurface], scan: Volume, boxes: Mapping[PanelName, Box], choices: Choices) -> Camera:
+def _camera(surfaces: Sequence[SceneSurface], case: Case, boxes: Mapping[PanelName, Box], choices: Choices) -> Camera:
     box = boxes.get("3d") or next(iter(boxes.values()))
-    points = np.concatenate([surface.vertices for surface in surfaces]) if surfaces else body_box(scan)
+    points = np.concatenate([surface.vertices for surface in surfaces]) if surfaces else body_box(case)
     return camera_from(choices.view, points, aspect=box.width / box.height, projection=choices.projection)

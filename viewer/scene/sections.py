@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from meshing.case import Case
 from meshing.frames import FloatArray
 from meshing.volume import Volume
 from viewer.contours import area_and_centroid, cut, outline
@@ -20,11 +21,12 @@ _FILL = 0.36  # of a structure's own opacity: grey values stay readable through 
 _AIR_HU = -300.0
 _BODY_SHARE = 0.08  # of the range of an MR scan: below lies background noise
 _MARGIN = 0.03
+_BODY_KEYS = ("body", "skin", "body_trunc")
 _NOT_A_TARGET = {"integument", "skeletal", "muscular", "other", "plan"}
 
 
 def slices_of(
-    scan: Volume,
+    case: Case,
     parts: Sequence[Part],
     boxes: Mapping[PanelName, Box],
     window: Window,
@@ -33,10 +35,11 @@ def slices_of(
     overlay: Overlay,
 ) -> dict[Plane, SceneSlice]:
     """A slice for each panel that wants one, all through `centre_mm`."""
+    scan = case.scan
     wanted = [plane for plane in PLANES if plane in boxes]
     if not wanted:
         return {}
-    body = body_box(scan)
+    body = body_box(case)
     ordered = sorted(parts, key=lambda part: -(part.shown.volume_ml or 0.0))
     made: dict[Plane, SceneSlice] = {}
     for plane in wanted:
@@ -75,18 +78,27 @@ def _region(part: Part, view: SliceView, overlay: Overlay) -> Region:
     return Region(shown.key, contours, shown.colour, fill, line)
 
 
-def body_box(scan: Volume) -> FloatArray:
-    """Lower and upper LPS corner, shape (2, 3), of what is not air or background, with a small margin."""
+def body_box(case: Case) -> FloatArray:
+    """Lower and upper LPS corner, shape (2, 3), of the patient, with a small margin.
+
+    The skin says where he is, also where it is hidden; without one, everything that is not air or background.
+    """
+    skin = next((case.surfaces[key] for key in _BODY_KEYS if key in case.surfaces), None)
+    corners = _occupied_corners(case.scan) if skin is None else skin.vertices.astype(np.float64)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    margin = _MARGIN * (high - low).max()
+    return np.stack([low - margin, high + margin])
+
+
+def _occupied_corners(scan: Volume) -> FloatArray:
+    """LPS corners (8, 3) of the part of the scan that holds something."""
     voxels = sampled(scan.voxels)
     occupied = voxels > _background(scan, voxels)
     if occupied.any():
         ends = [_ends(occupied, axis, sampled_indices(count)) for axis, count in enumerate(scan.grid.shape)]
     else:
         ends = [(0, count - 1) for count in scan.grid.shape]
-    corners = scan.grid.to_patient(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    margin = _MARGIN * (high - low).max()
-    return np.stack([low - margin, high + margin])
+    return scan.grid.to_patient(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
 
 
 def _background(scan: Volume, voxels: FloatArray) -> float:
