@@ -26,7 +26,7 @@ class Labels:
             return
         if part.tree is not None:
             # A vessel thinner than a voxel misses most centres; a reader draws it one voxel wide, and so does this.
-            axis = pierced(part.tree.axis(float(self.grid.spacing_mm.min()) / 8.0), self.grid)
+            axis = pierced(*part.tree.edges(), self.grid)
             inside = inside.copy()
             inside[tuple((axis - [s.start for s in box]).T)] = True
         if not inside.any():

@@ -12,7 +12,6 @@ Hamarneh and Jassi, "VascuSynth", Computerized Medical Imaging and Graphics 34 (
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -70,14 +69,10 @@ class Tree:
             )
         )
 
-    def axis(self, step_mm: float) -> Points:
-        """Points of all centrelines, shape (n, 3), at most `step_mm` apart."""
-        pieces = [self.points[:1]]
-        for end in np.flatnonzero(self.parent >= 0):
-            start = self.points[self.parent[end]]
-            count = max(math.ceil(math.dist(start, self.points[end]) / step_mm), 1)
-            pieces.append(start + (np.arange(1, count + 1)[:, None] / count) * (self.points[end] - start))
-        return np.concatenate(pieces)
+    def edges(self) -> tuple[Points, Points]:
+        """Starts and ends of all straight pieces, shape (n, 3) each."""
+        ends = np.flatnonzero(self.parent >= 0)
+        return self.points[self.parent[ends]], self.points[ends]
 
 
 @dataclass(frozen=True)
@@ -195,9 +190,11 @@ class _Crown:
     def _way(self, bud: _Bud, share: Points, radius: float) -> Points | None:
         """A curve towards the share's middle that stays inside and clear of everything, or None."""
         start = self.points[bud.point]
-        # The last vessel goes nearly all the way; the others divide on it.
+        # The last vessel goes to the rim of what it supplies; the others divide on the way to its middle.
         is_last = radius * 0.5 ** (1.0 / 3.0) < self.growth.tip_radius_mm
-        reach = (share.mean(axis=0) - start) * (0.9 if is_last else self.growth.stride)
+        reach = (
+            0.9 * (_farthest(share, start) - start) if is_last else self.growth.stride * (share.mean(axis=0) - start)
+        )
         length = float(np.linalg.norm(reach))
         if length < 2.0:
             return None
@@ -286,6 +283,11 @@ def _halves(targets: Points) -> tuple[Points, Points]:
     side = (offset * axis).sum(axis=1) > 0
     one, other = targets[side], targets[~side]
     return (one, other) if len(one) >= len(other) else (other, one)
+
+
+def _farthest(points: Points, start: Points) -> Points:
+    farthest: Points = points[int(np.square(points - start).sum(axis=1).argmax())]
+    return farthest
 
 
 def _curve(start: Points, direction: Points, end: Points) -> Points:

@@ -43,23 +43,32 @@ class Patch:
 def patch(shape: Shape, grid: Grid) -> Patch:
     """The shape on the grid, with partial volumes."""
     box = box_of(shape.bounds(), grid)
-    distance = _field(shape, grid, box)
+    distance = field_on(shape, grid, box)
     if isinstance(shape, Tubes) and shape.thinnest_mm < 1.25 * grid.spacing_mm.max():
-        return Patch(box, distance < 0, _fraction_of_tubes(shape, grid, box))
+        return Patch(box, distance < 0, fraction_of_tubes(shape, grid, box, _TUBE_SPLIT))
     return Patch(box, distance < 0, _fraction_of_planes(distance, grid))
 
 
 def inside(shape: Shape, grid: Grid) -> tuple[Box, Mask]:
     """The box that a shape can touch, and which voxel centres of it are inside."""
     box = box_of(shape.bounds(), grid)
-    return box, _field(shape, grid, box) < 0
+    return box, field_on(shape, grid, box) < 0
 
 
-def pierced(points_mm: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np.int64]:
-    """The voxels that hold the points, shape (n, 3), without repeats; points outside the grid are left out."""
-    index = np.rint(grid.to_voxel(points_mm)).astype(np.int64)
-    index = index[((index >= 0) & (index < grid.shape)).all(axis=1)]
-    return np.unique(index, axis=0)
+def pierced(starts_mm: npt.NDArray[np.float64], ends_mm: npt.NDArray[np.float64], grid: Grid) -> npt.NDArray[np.int64]:
+    """The voxels that segments, shape (n, 3) each, run through: a chain of voxels that share faces, shape (m, 3).
+
+    Voxels outside the grid are left out.
+    """
+    first, last = grid.to_voxel(starts_mm), grid.to_voxel(ends_mm)
+    count = int(2.0 * np.abs(last - first).max(initial=1.0)) + 2  # half a voxel apart at most
+    along = np.linspace(0.0, 1.0, count)[:, None, None]
+    chain = np.rint(first + along * (last - first)).astype(np.int64)
+    corners = [chain[:-1].copy(), chain[:-1].copy()]
+    corners[0][..., :1] = chain[1:, :, :1]  # from one voxel to the next in steps along i, then j, then k
+    corners[1][..., :2] = chain[1:, :, :2]
+    index = np.concatenate([part.reshape(-1, 3) for part in (chain, *corners)])
+    return np.unique(index[((index >= 0) & (index < grid.shape)).all(axis=1)], axis=0)
 
 
 def box_of(bounds: Bounds, grid: Grid) -> Box:
@@ -94,7 +103,8 @@ def _boxes(bounds: npt.NDArray[np.float64], grid: Grid, margin: float = 1.0) -> 
     return np.stack([first, last], axis=1).astype(np.int64)
 
 
-def _field(shape: Shape, grid: Grid, box: Box) -> Array:
+def field_on(shape: Shape, grid: Grid, box: Box) -> Array:
+    """The shape's field at the voxel centres of a box; tubes know theirs only within two voxels."""
     sizes = tuple(s.stop - s.start for s in box)
     if min(sizes) == 0:
         return np.ones(sizes, np.float32)
@@ -114,13 +124,12 @@ def _field_of_tubes(tubes: Tubes, grid: Grid, box: Box) -> Array:
     return field
 
 
-def _fraction_of_tubes(tubes: Tubes, grid: Grid, box: Box) -> npt.NDArray[np.float32]:
-    """The fraction of each voxel in any capsule, from subsamples."""
-    split = _TUBE_SPLIT
+def fraction_of_tubes(tubes: Tubes, grid: Grid, box: Box, split: int) -> npt.NDArray[np.float32]:
+    """The fraction of each voxel of a box in any capsule, from `split`³ subsamples (15 at most, 3375 of them)."""
     found = np.zeros([(s.stop - s.start) * split for s in box], bool)
     for capsule, there, points in _capsule_boxes(tubes, grid, box, split):
         found[there] |= capsule.field(*points) < 0
-    counted = found.view(np.uint8)
+    counted = found.view(np.uint8).astype(np.uint16) if split > 6 else found.view(np.uint8)
     for axis in (2, 1, 0):
         counted = sum(counted[(slice(None),) * axis + (slice(at, None, split),)] for at in range(split))  # type: ignore[assignment]
     fraction: npt.NDArray[np.float32] = counted * np.float32(split**-3)
