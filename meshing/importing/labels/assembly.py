@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.importing.labels.align import extent_mm, on_grid
-from meshing.importing.labels.drawn import Drawn, Name, compact, structure_of
-from meshing.segmentation import Segment, Segmentation
+from meshing.importing.labels.drawn import Box, Drawn, Name, Place, boxes_of, compact, structure_of
+from meshing.segmentation import Labels, Segment, Segmentation
 from meshing.terminology import Structure, plain
 from meshing.volume import Fact, Grid, is_same_grid
 
@@ -22,9 +22,6 @@ from meshing.volume import Fact, Grid, is_same_grid
 INSIDE = 0.95
 
 _MOST_LISTED = 40
-
-Box = tuple[slice, slice, slice]
-Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Assembly:
 
     def __init__(self, grid: Grid, *, where: Path) -> None:
         self._grid, self._where = grid, where
-        self._layers: list[npt.NDArray[np.uint16]] = []
+        self._layers: list[Labels] = []
         self._entries: list[_Entry] = []
         self._empty: list[str] = []
         self._lost: list[str] = []
@@ -73,17 +70,15 @@ class Assembly:
         SegmentationError
             If it draws nothing, or nothing that lies on the grid.
         """
-        present = _present(drawn)
-        if not present:
+        if not drawn.boxes:
             raise SegmentationError("nothing is drawn in it: every voxel is 0", where=self._where)
-        layers = self._aligned(drawn)
-        found = [(number, label, box) for number, layer in enumerate(layers) for label, box in _boxes(layer)]
-        for number, label, box in found:
-            structure = structure_of(drawn.name(number, label, alone=len(present) == 1), label)
+        layers, boxes = self._aligned(drawn)
+        for (number, label), box in boxes.items():
+            structure = structure_of(drawn.name((number, label)), label)
             voxels = int(np.count_nonzero(layers[number][box] == label))
             self._entries.append(_Entry(len(self._layers) + number, label, structure, box, voxels))
-        self._layers += [layer.astype(np.uint16, copy=False) for layer in layers]
-        self._note_absent(drawn, present, found)
+        self._layers += layers
+        self._note_absent(drawn, boxes)
 
     def add_mask_by_mask(self, drawn: Drawn) -> None:
         """Each label of a file into the first layer where it is free; its number stays where no other has it.
@@ -93,15 +88,12 @@ class Assembly:
         SegmentationError
             If what it draws does not lie on the grid.
         """
-        present = _present(drawn)
-        layers = self._aligned(drawn) if present else []
-        found = [(number, label, box) for number, layer in enumerate(layers) for label, box in _boxes(layer)]
-        alone = len(present) <= 1
-        for number, label, box in found:
-            self._add_mask(layers[number][box] == label, box, label, drawn.name(number, label, alone), alone)
-        self._note_absent(drawn, present, found)
-        if not present and not drawn.names:
+        if not drawn.boxes and not drawn.names:
             self._empty.append(structure_of(Name(drawn.fallback), 0).name)
+        layers, boxes = self._aligned(drawn) if drawn.boxes else ([], {})
+        for (number, label), box in boxes.items():
+            self._add_mask(layers[number][box] == label, box, (number, label), drawn)
+        self._note_absent(drawn, boxes)
 
     def finished(self, source: str) -> tuple[Segmentation, tuple[Fact, ...]]:
         """The segmentation, each part inside the smallest that contains it, and the facts."""
@@ -116,11 +108,11 @@ class Assembly:
 
     # ---- on the way in
 
-    def _aligned(self, drawn: Drawn) -> list[npt.NDArray[Any]]:
-        """Layers on the scan's grid; resampling is noted, and refused when nothing is left."""
+    def _aligned(self, drawn: Drawn) -> tuple[list[Labels], dict[Place, Box]]:
+        """Layers on the scan's grid and the boxes there; resampling is noted, and refused when nothing is left."""
         self._facts += [fact for fact in drawn.facts if fact not in self._facts]
         if is_same_grid(drawn.grid, self._grid):
-            return list(drawn.layers)
+            return list(drawn.layers), drawn.boxes
         layers = [on_grid(layer, drawn.grid, self._grid) for layer in drawn.layers]
         before, after = _volume_ml(drawn.layers, drawn.grid), _volume_ml(layers, self._grid)
         if not after:
@@ -137,12 +129,12 @@ class Assembly:
         )
         values = {"shape": list(drawn.grid.shape), "before_ml": round(before, 4), "after_ml": round(after, 4)}
         self._facts.append(Fact("labels", text, values))
-        return layers
+        return layers, boxes_of(layers)
 
-    def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, label: int, name: Name, alone: bool) -> None:
-        voxels = int(np.count_nonzero(mask))
+    def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, place: Place, drawn: Drawn) -> None:
+        voxels, name = int(np.count_nonzero(mask)), drawn.name(place)
         structure = structure_of(name, len(self._entries) + 1)
-        rank = 2 if not alone else 1 if plain(name.text) != structure.key else 0
+        rank = 2 if not drawn.is_one_mask else 1 if plain(name.text) != structure.key else 0
         for at, entry in enumerate(self._entries):
             same = entry.structure.key == structure.key and entry.box == box and entry.voxels == voxels
             if same and ((self._layers[entry.layer][box] == entry.label) == mask).all():
@@ -150,7 +142,7 @@ class Assembly:
                 self._entries[at] = replace(entry, rank=min(entry.rank, rank))
                 return
         number = self._free_layer(mask, box)
-        taken = {entry.label for entry in self._entries}
+        label, taken = place[1], {entry.label for entry in self._entries}
         if label in taken:
             label = next(free for free in range(1, len(taken) + 2) if free not in taken)
         self._layers[number][box][mask] = label
@@ -163,40 +155,30 @@ class Assembly:
         self._layers.append(np.zeros(self._grid.shape, np.uint16, order="F"))
         return len(self._layers) - 1
 
-    def _note_absent(self, drawn: Drawn, present: set[Place], found: list[tuple[int, int, Box]]) -> None:
+    def _note_absent(self, drawn: Drawn, found: Mapping[Place, Box]) -> None:
         """Names that no voxel of the file has, and labels whose voxels all lie off the scan."""
-        self._empty += [structure_of(name, 0).name for at, name in drawn.names.items() if at not in present]
-        for layer, label in sorted(present - {(layer, label) for layer, label, _ in found}):
-            self._lost.append(structure_of(drawn.name(layer, label, alone=len(present) == 1), label).name)
+        self._empty += [structure_of(name, 0).name for place, name in drawn.names.items() if place not in drawn.boxes]
+        self._lost += [structure_of(drawn.name(place), 0).name for place in drawn.boxes if place not in found]
 
     # ---- on the way out
 
     def _nesting(self) -> list[int | None]:
         """For each entry the smallest other one that holds 95 % of it, or None."""
-        shared = self._shared_voxels()
-        inside: list[int | None] = []
-        for child, entry in enumerate(self._entries):
-            parents = [
-                parent
-                for parent, other in enumerate(self._entries)
-                if other.voxels > entry.voxels and shared.get((child, parent), 0) >= INSIDE * entry.voxels
-            ]
-            inside.append(min(parents, key=lambda parent: self._entries[parent].voxels, default=None))
-        return inside
-
-    def _shared_voxels(self) -> dict[tuple[int, int], int]:
-        """Voxels that two entries of different layers share."""
         index = {(entry.layer, entry.label): number for number, entry in enumerate(self._entries)}
-        shared: dict[tuple[int, int], int] = {}
-        for one in range(len(self._layers)):
-            for other in range(one + 1, len(self._layers)):
-                both = (self._layers[one] > 0) & (self._layers[other] > 0)
-                pairs = self._layers[one][both].astype(np.uint32) << 16 | self._layers[other][both]
-                for pair, voxels in zip(*np.unique(pairs, return_counts=True), strict=True):
-                    a, b = index.get((one, int(pair) >> 16)), index.get((other, int(pair) & 0xFFFF))
-                    if a is not None and b is not None:
-                        shared[a, b] = shared[b, a] = int(voxels)
-        return shared
+        return [self._parent(entry, index) for entry in self._entries]
+
+    def _parent(self, child: _Entry, index: Mapping[Place, int]) -> int | None:
+        mask = self._layers[child.layer][child.box] == child.label
+        parents = []
+        for number, layer in enumerate(self._layers):
+            if number == child.layer:
+                continue  # one voxel has one label there
+            shared = np.bincount(layer[child.box][mask])
+            for label in np.flatnonzero(shared[1:] >= INSIDE * child.voxels) + 1:
+                parent = index[number, int(label)]
+                if self._entries[parent].voxels > child.voxels:
+                    parents.append(parent)
+        return min(parents, key=lambda parent: self._entries[parent].voxels, default=None)
 
     def _all_facts(self, segments: tuple[Segment, ...]) -> Iterator[Fact]:
         yield from self._facts
@@ -213,21 +195,6 @@ class Assembly:
         if nested:
             text = "; ".join(f"{child} in {parent}" for child, parent in list(nested.items())[:_MOST_LISTED])
             yield Fact("labels", f"nested by at least {INSIDE:.0%} of their voxels: {text}", {"inside": nested})
-
-
-def _boxes(layer: npt.NDArray[Any]) -> Iterator[tuple[int, Box]]:
-    """Each label that some voxel has, with its bounding box."""
-    from scipy.ndimage import find_objects
-
-    for label, box in enumerate(find_objects(layer), start=1):
-        if box is not None:
-            yield label, box
-
-
-def _present(drawn: Drawn) -> set[Place]:
-    """(layer, label) of what some voxel of the file has."""
-    drawn_labels = (np.flatnonzero(np.bincount(layer.ravel(order="K"))) for layer in drawn.layers)
-    return {(at, int(label)) for at, labels in enumerate(drawn_labels) for label in labels if label}
 
 
 def _volume_ml(layers: Sequence[npt.NDArray[Any]], grid: Grid) -> float:

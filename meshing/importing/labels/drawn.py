@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ from meshing.terminology import Structure, match, structure_for
 from meshing.volume import Fact, Grid
 
 Colour = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+Place = tuple[int, int]
 
 _LONGEST_NAME = 64
 
@@ -65,18 +69,28 @@ class Drawn:
     format: str
     layers: tuple[Labels, ...]
     grid: Grid
-    names: Mapping[tuple[int, int], Name]
+    names: Mapping[Place, Name]
     fallback: str = ""
     facts: tuple[Fact, ...] = field(default=())
 
-    def name(self, layer: int, label: int, alone: bool) -> Name:
-        """The name of a label; `alone` says that the file draws no other."""
-        given = self.names.get((layer, label))
+    @cached_property
+    def boxes(self) -> dict[Place, Box]:
+        """(layer, label) → bounding box, of every label that some voxel has."""
+        return boxes_of(self.layers)
+
+    @property
+    def is_one_mask(self) -> bool:
+        """Whether the file draws one label at most."""
+        return len(self.boxes) <= 1
+
+    def name(self, place: Place) -> Name:
+        """What a label is called, by its file or after it."""
+        given = self.names.get(place)
         if given is not None:
             return given
-        if self.fallback and (alone or not self.names):
-            return Name(self.fallback if alone else f"{self.fallback} {label}")
-        return Name(f"label {label}")
+        if self.fallback and self.is_one_mask:
+            return Name(self.fallback)
+        return Name(f"{'label' if self.names or not self.fallback else self.fallback} {place[1]}")
 
 
 def structure_of(name: Name, number: int) -> Structure:
@@ -90,6 +104,20 @@ def structure_of(name: Name, number: int) -> Structure:
     return replace(structure, code=name.code, colour=name.colour or structure.colour)
 
 
+def boxes_of(layers: Sequence[npt.NDArray[Any]]) -> dict[Place, Box]:
+    """(layer, label) → bounding box, of every label that some voxel has; one pass over each layer."""
+    from scipy.ndimage import find_objects
+
+    return {
+        (at, label): box
+        for at, layer in enumerate(layers)
+        for label, box in enumerate(find_objects(layer), start=1)
+        if box is not None
+    }
+
+
 def compact(layer: npt.NDArray[np.generic]) -> Labels:
     """The layer in the smallest type that holds its labels, which are known to lie between 0 and 65535."""
+    if layer.dtype == np.uint8:
+        return layer  # type: ignore[return-value]  # mypy does not narrow by dtype
     return layer.astype(np.uint8 if int(layer.max(initial=0)) < 256 else np.uint16, order="F")  # type: ignore[return-value]  # mypy does not see through astype's union

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from meshing.errors import DamagedFileError, SegmentationError
 from meshing.importing import gate
 from meshing.importing.files import read_header, stored_voxels
-from meshing.importing.labels.drawn import Colour, Drawn, Name, compact
+from meshing.importing.labels.drawn import Colour, Drawn, Name, Place, compact
 from meshing.importing.limits import Limits
 from meshing.progress import Progress, part
 from meshing.segmentation import Labels
@@ -48,10 +49,13 @@ def read_map(path: Path, limits: Limits, progress: Progress) -> Drawn:
         _labels(header, stored_voxels(path, header, phase, progress=part(progress, *steps[phase])), path)
         for phase in range(header.phases)
     )
-    names, facts = _names(header, layers, path)
-    return Drawn(
-        header.format, layers, header.grid, names, fallback=_SUFFIX.sub("", path.name), facts=(*header.facts, *facts)
-    )
+    drawn = Drawn(header.format, layers, header.grid, {}, fallback=_SUFFIX.sub("", path.name))
+    if len(drawn.boxes) > _MOST_DISTINCT:
+        raise SegmentationError(
+            f"it holds {len(drawn.boxes)} different values: it is a picture, not labels", where=path
+        )
+    names, facts = _names(header, drawn, path)
+    return replace(drawn, names=names, facts=(*header.facts, *facts))
 
 
 def _labels(header: gate.Header, stored: npt.NDArray[Any], path: Path) -> Labels:
@@ -66,26 +70,19 @@ def _labels(header: gate.Header, stored: npt.NDArray[Any], path: Path) -> Labels
         )
     if values.dtype.kind == "f" and not (values == np.rint(values)).all():
         raise SegmentationError("its values are not whole numbers", where=path, hint="give a label map, not a picture")
-    labels = compact(values)
-    distinct = np.count_nonzero(np.bincount(labels.ravel(order="K")))
-    if distinct > _MOST_DISTINCT:
-        raise SegmentationError(f"it holds {distinct} different values: it is a picture, not labels", where=path)
-    return labels
+    return compact(values)
 
 
-def _names(
-    header: gate.Header, layers: tuple[Labels, ...], path: Path
-) -> tuple[dict[tuple[int, int], Name], tuple[Fact, ...]]:
+def _names(header: gate.Header, drawn: Drawn, path: Path) -> tuple[dict[Place, Name], tuple[Fact, ...]]:
     """Names from the header, else from a colour table that lies alone beside the file."""
     if "caret" in header.fields:
         return {(0, label): name for label, name in caret_names(header.fields["caret"], path).items()}, ()
-    if names := _slicer_names(header.fields, len(layers)):
+    if names := _slicer_names(header.fields, len(drawn.layers)):
         return names, ()
     tables = sorted(path.parent.glob("*.ctbl"))
-    if len(tables) == 1 and len(layers) == 1 and int(layers[0].max(initial=0)) > 1:
+    if len(tables) == 1 and len(drawn.layers) == 1 and not drawn.is_one_mask:
         # A table names hundreds of labels that this file never draws: only those drawn count.
-        drawn = set(np.unique(layers[0]).tolist()) - {0}
-        named = {(0, label): name for label, name in _table_names(tables[0]).items() if label in drawn}
+        named = {(0, label): name for label, name in _table_names(tables[0]).items() if (0, label) in drawn.boxes}
         text = f"names of {len(named)} labels come from the colour table beside the file"
         return named, (Fact("labels", text, {"named": len(named)}),)
     return {}, ()
