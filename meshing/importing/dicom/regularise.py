@@ -8,6 +8,7 @@ not are two neighbouring planes mixed, linearly. A grid slice that meets a plane
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from meshing.progress import Progress, silent
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.int16] | npt.NDArray[np.float32]
-Plane = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.float32]
 
 # Shifts below this fraction of a pixel are the rounding of positions, not a shift.
 _WHOLE = 1e-3
@@ -101,7 +102,7 @@ def resample(
     return voxels, empty
 
 
-def _plane_at(depth: float, stack: Stack, moved: _Moved) -> tuple[Plane, Mask]:
+def _plane_at(depth: float, stack: Stack, moved: _Moved) -> tuple[Pixels, Mask]:
     """The plane that lies at this depth, or the mix of the two around it."""
     below = int(np.clip(np.searchsorted(stack.depths_mm, depth, side="right") - 1, 0, len(stack.depths_mm) - 2))
     share = float((depth - stack.depths_mm[below]) / (stack.depths_mm[below + 1] - stack.depths_mm[below]))
@@ -118,16 +119,16 @@ class _Moved:
     def __init__(self, values: Values, outside: Mask | None, stack: Stack, target: Target) -> None:
         self._values, self._outside, self._target = values, outside, target
         self._shifts = stack.drift_mm / np.array(stack.pixel_mm) - np.array(target.first_pixel)
-        self._kept: dict[int, tuple[Plane, Mask]] = {}
+        self._kept: dict[int, tuple[Pixels, Mask]] = {}
 
-    def __getitem__(self, index: int) -> tuple[Plane, Mask]:
+    def __getitem__(self, index: int) -> tuple[Pixels, Mask]:
         if index not in self._kept:
             self._kept = {kept: self._kept[kept] for kept in list(self._kept)[-1:]}
             self._kept[index] = self._move(index)
         plane, empty = self._kept[index]
         return plane.copy(), empty
 
-    def _move(self, index: int) -> tuple[Plane, Mask]:
+    def _move(self, index: int) -> tuple[Pixels, Mask]:
         columns, rows, _ = self._target.shape
         plane = self._values[index].astype(np.float32)
         empty = np.zeros(plane.shape, np.bool_) if self._outside is None else self._outside[index]
@@ -136,7 +137,7 @@ class _Moved:
         return _shift_along(plane, empty, 0, rows, shift_j)
 
 
-def _shift_along(plane: Plane, empty: Mask, axis: int, size: int, shift: float) -> tuple[Plane, Mask]:
+def _shift_along(plane: Pixels, empty: Mask, axis: int, size: int, shift: float) -> tuple[Pixels, Mask]:
     """The plane moved by `shift` ≥ 0 pixels along an axis into an array of `size`; what it does not reach is empty."""
     whole = int(np.floor(shift + _WHOLE))
     fraction = shift - whole
@@ -150,13 +151,15 @@ def _shift_along(plane: Plane, empty: Mask, axis: int, size: int, shift: float) 
         gone[whole : whole + length] = empty
     else:
         # Target row t holds the source at t - whole - fraction, between rows t - whole - 1 and t - whole.
-        moved[whole + 1 : whole + length] = _between_rows(plane, 1.0 - fraction)
+        moved[whole + 1 : whole + length] = _between_rows(plane, empty, 1.0 - fraction)
         gone[whole + 1 : whole + length] = empty[:-1] | empty[1:]
     return np.moveaxis(moved, 0, axis), np.moveaxis(gone, 0, axis)
 
 
-def _between_rows(plane: Plane, share: float) -> Plane:
+def _between_rows(plane: Pixels, empty: Mask, share: float) -> Pixels:
     """(n-1, m): the plane at row r + share for every pair of rows, held to the range of the four rows around.
+
+    Where one of the outer two was never measured, the pair alone is mixed.
 
     References
     ----------
@@ -174,14 +177,17 @@ def _between_rows(plane: Plane, share: float) -> Plane:
     )
     beyond = [2 * plane[:1] - plane[1:2], plane, 2 * plane[-1:] - plane[-2:-1]]
     taps = _four_rows(np.concatenate(beyond))
-    mixed = weights[0] * taps[0]
+    mixed: Pixels = weights[0] * taps[0]
     for weight, tap in zip(weights[1:], taps[1:], strict=True):
         mixed += weight * tap
     around = _four_rows(np.concatenate([plane[:1], plane, plane[-1:]]))
-    clipped: Plane = np.clip(mixed, np.minimum.reduce(around), np.maximum.reduce(around))
-    return clipped
+    np.clip(mixed, np.minimum.reduce(around), np.maximum.reduce(around), out=mixed)
+    if empty.any():
+        before, _, _, after = _four_rows(np.concatenate([empty[:1], empty, empty[-1:]]))
+        np.copyto(mixed, plane[:-1] + np.float32(share) * (plane[1:] - plane[:-1]), where=before | after)
+    return mixed
 
 
-def _four_rows(padded: Plane) -> list[Plane]:
+def _four_rows(padded: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """For every pair of neighbouring rows: the row before, the two, the row after."""
     return [padded[offset : offset + len(padded) - 3] for offset in range(4)]

@@ -132,6 +132,14 @@ def test_padding_is_masked_and_reads_as_the_lowest_value(
     assert fact(scan, "padding").values["share"] == pytest.approx(0.25)
 
 
+def test_padding_reads_as_the_lowest_value_of_the_whole_scan(tmp_path: Path) -> None:
+    made = padded(factory.stack((8, 6, 3), intercept=0.0), 65535)
+    for k, file in enumerate(made.files):
+        file.RescaleSlope, file.RescaleIntercept = "0.5", str([300, -700, 40][k])
+    voxels = import_scan(factory.save(made.files, tmp_path)).volume.voxels
+    assert (voxels[[0, -1]] == voxels[1:-1].min()).all()
+
+
 def test_padding_value_that_no_voxel_has_masks_nothing(tmp_path: Path) -> None:
     made = factory.changed(factory.stack(signed=True), lambda k, file: setattr(file, "PixelPaddingValue", -32768))
     for file in made.files:

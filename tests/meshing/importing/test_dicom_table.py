@@ -194,18 +194,41 @@ def test_straightening_never_overshoots(tmp_path: Path) -> None:
 
 
 def test_rounded_cosines_are_no_tilt(tmp_path: Path) -> None:
-    axes = factory.direction((3, 4, 5))
-    made = factory.stack((200, 180, 30), axes=axes, spacing=(0.8, 0.8, 1.0))
+    made = factory.stack((60, 50, 90), axes=factory.direction((3, 4, 5)), spacing=(0.8, 0.8, 1.0))
 
     def rounded(k: int, file: FileDataset) -> None:
-        file.ImageOrientationPatient = [f"{value:.4f}" for value in file.ImageOrientationPatient]
+        file.ImageOrientationPatient = [f"{value:.3f}" for value in file.ImageOrientationPatient]
 
-    folder = factory.save(factory.changed(made, rounded).files, tmp_path)
+    rounded_made = factory.changed(made, rounded)
+    row, column = np.array(rounded_made.files[0].ImageOrientationPatient, float).reshape(2, 3)
+    normal = np.cross(row, column) / np.linalg.norm(np.cross(row, column))
+    drift = made.positions[-1] - made.positions[0]
+    assert np.linalg.norm(drift - (drift @ normal) * normal) > CLOSE_MM, "an upright stack would miss a slice"
+    folder = factory.save(rounded_made.files, tmp_path)
     assert survey(folder)[0].tilt_deg == 0
     scan = import_scan(folder)
     assert np.array_equal(scan.volume.voxels, made.values)
-    placed = scan.volume.grid.to_patient([(0, 0, k) for k in range(30)])
+    placed = scan.volume.grid.to_patient([(0, 0, k) for k in range(90)])
     assert np.linalg.norm(placed - made.positions, axis=1).max() < CLOSE_MM
+
+
+def test_interpolation_never_reaches_into_padding(tmp_path: Path) -> None:
+    made = factory.stack((12, 24, 8), tilt_deg=15, field=smooth)
+
+    def pad(k: int, file: FileDataset) -> None:
+        pixels = np.frombuffer(file.PixelData, "<u2").reshape(24, 12).copy()
+        pixels[:3], pixels[-4:] = 40_000, 40_000
+        file.PixelData, file.PixelPaddingValue = pixels.tobytes(), 40_000
+        file["PixelPaddingValue"].VR = "US"
+
+    volume = import_scan(factory.save(factory.changed(made, pad).files, tmp_path)).volume
+    grid = volume.grid
+    points = grid.to_patient(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1))
+    assert volume.outside is not None
+    inside = ~volume.outside
+    # Two roundings by half a unit, and what linear interpolation loses of both waves over rows 1.1 mm apart.
+    assert abs(volume.voxels - smooth(points))[inside].max() < 1 + 1.1**2 / 8 * 300 * (1 / 25 + 1 / 36)
+    assert inside.sum() > 12 * 15 * 8
 
 
 def test_planes_that_slide_by_more_than_their_distance_are_no_stack(tmp_path: Path) -> None:
@@ -284,6 +307,51 @@ def test_jitter_beyond_the_tolerance_is_resampled(tmp_path: Path) -> None:
     grid = scan.volume.grid
     for k in range(grid.shape[2]):
         assert abs(scan.volume.voxels[:, :, k] - 8 * grid.to_patient((0, 0, k))[2]).max() <= 1
+
+
+@pytest.mark.parametrize(("spacing", "off", "accepted"), [(10.0, 0.09, True), (10.0, 0.3, False), (0.6, 0.03, False)])
+def test_tolerance_is_one_percent_of_the_spacing_or_a_hundredth_of_a_millimetre(
+    spacing: float, off: float, accepted: bool, tmp_path: Path
+) -> None:
+    depths = [k * spacing + (off if k == 3 else 0.0) for k in range(8)]
+    made = factory.stack((5, 4, 8), spacing=(1, 1, spacing), depths=depths)
+    scan = import_scan(factory.save(made.files, tmp_path))
+    assert kinds(scan) == ({"jitter"} if accepted else {"uneven"})
+
+
+@pytest.mark.parametrize(("wide", "numbering", "missing"), [(3, "on", 0), (2, "on", 2), (3, "skipping", 3)])
+def test_protocol_that_changes_its_spacing_has_lost_no_slice(
+    wide: int, numbering: str, missing: int, tmp_path: Path
+) -> None:
+    gaps = [2.5] * 6 + [5.0] * wide
+    made = factory.stack((5, 4, len(gaps) + 1), depths=np.cumsum([0, *gaps]).tolist())
+    numbers = np.cumsum([1, *(gap / 2.5 if numbering == "skipping" else 1 for gap in gaps)]).astype(int)
+    folder = factory.save(
+        factory.changed(made, lambda k, file: setattr(file, "InstanceNumber", int(numbers[k]))).files, tmp_path
+    )
+    if missing:
+        with pytest.raises(MissingSlicesError, match=f"{missing} such gaps"):
+            import_scan(folder)
+    else:
+        assert kinds(import_scan(folder)) == {"uneven"}
+
+
+def test_slice_between_measured_and_padded_voxels_is_outside_where_one_of_them_is(tmp_path: Path) -> None:
+    made = factory.stack(signed=True)
+
+    def pad(k: int, file: FileDataset) -> None:
+        file.PixelPaddingValue = -2000
+        file["PixelPaddingValue"].VR = "SS"
+        if k in (1, 4):
+            pixels = np.frombuffer(file.PixelData, "<i2").reshape(7, 9).copy()
+            pixels[:, k] = -2000
+            file.PixelData = pixels.tobytes()
+
+    folder = factory.save(factory.without(factory.changed(made, pad), 2, 3).files, tmp_path)
+    outside = import_scan(folder, SeriesChoice(gaps="interpolate")).volume.outside
+    assert outside is not None
+    padded = [sorted(set(np.nonzero(outside[:, :, k])[0].tolist())) for k in range(6)]
+    assert padded == [[], [1], [1, 4], [1, 4], [4], []]
 
 
 def test_slices_that_lie_sideways_of_each_other_are_put_where_they_belong(tmp_path: Path) -> None:
