@@ -19,8 +19,8 @@ from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
 from meshing.segmenters.presets import preset_for, segment
-from meshing.simplify import largest_change, simplify
-from meshing.surface import Surface, volume_ml
+from meshing.simplify import simplify
+from meshing.surface import Surface, largest_change, volume_ml
 from meshing.volume import Fact, Volume
 
 

@@ -1,8 +1,9 @@
 """Labels or grey values become closed triangle surfaces in LPS mm.
 
 Marching cubes (VTK's flying edges) runs on each structure's own box, padded by one voxel so that a structure which
-touches the border is closed there; structures run side by side in threads. Smoothing is mild and gives back the
-volume that it takes: strong smoothing removes three quarters of a 1 mm vessel.
+touches the border is closed there; structures run side by side in threads. Smoothing is mild and takes no volume:
+strong smoothing removes three quarters of a 1 mm vessel. Marching cubes on a mask cut corners, so the surface is then
+led towards the volume that its voxels have.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segment, Segmentation
-from meshing.surface import Faces, Surface, check, vertex_normals, volume_ml
+from meshing.surface import Faces, Surface, check, largest_change, vertex_normals, volume_ml
 from meshing.volume import Grid, Volume, Voxels
 
 Points = npt.NDArray[np.float64]
@@ -27,7 +28,7 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Windowed-sinc smoothing (Taubin 1995) that ends with the volume it started with.
+    """Windowed-sinc smoothing (Taubin 1995) that ends with the volume of the voxels, as far as `largest_change` allows.
 
     Parameters
     ----------
@@ -113,10 +114,13 @@ def _surface_of_mask(
 ) -> Surface:
     vertices, faces = _flying_edges(mask.astype(np.uint8), 0.5, 0.0)
     start = np.array([s.start for s in box])
-    return _finish(vertices + start, faces, key, smoothing, grid)
+    voxels_ml = int(np.count_nonzero(mask)) * grid.voxel_volume_mm3 / 1000.0
+    return _finish(vertices + start, faces, key, smoothing, grid, voxels_ml)
 
 
-def _finish(indices: Points, faces: Faces, key: str, smoothing: Smoothing, grid: Grid) -> Surface:
+def _finish(
+    indices: Points, faces: Faces, key: str, smoothing: Smoothing, grid: Grid, voxels_ml: float | None = None
+) -> Surface:
     """Voxel indices → LPS mm, outward faces, smoothed, checked."""
     vertices = grid.to_patient(indices)
     if grid.is_left_handed:
@@ -124,9 +128,16 @@ def _finish(indices: Points, faces: Faces, key: str, smoothing: Smoothing, grid:
     raw_ml = volume_ml(vertices, faces)
     if smoothing.passes > 0:
         smooth = _windowed_sinc(vertices, faces, smoothing)
-        vertices = restore_volume(smooth, faces, raw_ml, float(grid.spacing_mm.min()) / 2)
+        wanted_ml = raw_ml if voxels_ml is None else _towards(voxels_ml, raw_ml)
+        vertices = restore_volume(smooth, faces, wanted_ml, float(grid.spacing_mm.min()) / 2)
     surface = Surface(vertices.astype(np.float32), faces, key, raw_volume_ml=raw_ml)
     return require_sound(surface)
+
+
+def _towards(voxels_ml: float, raw_ml: float) -> float:
+    """The volume of the voxels, or the nearest to it within the allowed change, less 5 % of that for rounding."""
+    most = 0.95 * largest_change(raw_ml) * raw_ml
+    return float(np.clip(voxels_ml, raw_ml - most, raw_ml + most))
 
 
 def require_sound(surface: Surface) -> Surface:

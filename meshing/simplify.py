@@ -18,7 +18,7 @@ from meshing.errors import SurfaceError
 from meshing.extract import restore_volume
 from meshing.progress import Progress, silent
 from meshing.repair import repair
-from meshing.surface import Deviation, Faces, Surface, area_mm2, check, volume_ml
+from meshing.surface import Deviation, Faces, Surface, area_mm2, check, largest_change, volume_ml
 
 Points = npt.NDArray[np.float64]
 
@@ -26,11 +26,6 @@ SMALLEST = 64
 """Triangles below which no connected part is decimated: still a blob one recognises."""
 
 _TRIES = 4
-
-
-def largest_change(volume_ml: float) -> float:
-    """The share of its volume that a structure may lose or gain on the way: 3 % under 2 ml, else 1 %."""
-    return 0.03 if volume_ml < 2.0 else 0.01
 
 
 def simplify(surfaces: Mapping[str, Surface], budget: int, *, progress: Progress = silent) -> dict[str, Surface]:
@@ -81,9 +76,7 @@ def _to_share(surface: Surface, share: int) -> Surface:
     """The surface with about `share` triangles, or more of them where fewer would cost too much."""
     if len(surface.faces) <= share:
         return surface
-    wanted_ml = (
-        surface.raw_volume_ml if surface.raw_volume_ml is not None else volume_ml(surface.vertices, surface.faces)
-    )
+    wanted_ml = volume_ml(surface.vertices, surface.faces)
     for _ in range(_TRIES):
         smaller = _decimated(surface, share, wanted_ml)
         if smaller is not None:
@@ -100,7 +93,8 @@ def _decimated(surface: Surface, share: int, wanted_ml: float) -> Surface | None
     smaller = replace(surface, vertices=vertices.astype(np.float32), faces=faces)
     found = check(smaller)
     is_sound = found.is_closed and found.is_manifold and found.is_outward
-    if not is_sound or abs(found.volume_ml - wanted_ml) > largest_change(wanted_ml) * wanted_ml:
+    raw_ml = wanted_ml if surface.raw_volume_ml is None else surface.raw_volume_ml
+    if not is_sound or abs(found.volume_ml - raw_ml) > largest_change(raw_ml) * raw_ml:
         return None
     return smaller
 

@@ -179,7 +179,7 @@ def _print(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader left; nothing more to flush at exit
+        sys.stdout = None  # the reader left; nothing more to flush at exit
 
 
 def _say(line: str) -> None:

@@ -16,7 +16,7 @@ from meshing.exporting.measure import box, centroid, used_part
 from meshing.exporting.model import MeshNode
 from meshing.exporting.selection import segment_of
 from meshing.frames import FloatArray, Transform
-from meshing.surface import Deviation, Surface, volume_ml
+from meshing.surface import Deviation, Surface, largest_change, volume_ml
 from meshing.terminology import Structure
 
 BOUNDS_MM = 0.05
@@ -97,8 +97,6 @@ def measure(nodes: Iterable[MeshNode], to_patient: Transform) -> dict[str, Measu
 
 def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
     """What the case says of that structure; `found` tells whether it was decimated on the way."""
-    from meshing.simplify import largest_change
-
     surface, segment = case.surface(key), segment_of(case, key)
     vertices, faces = used_part(surface)
     bounds, volume = box(vertices), volume_ml(vertices, faces)
@@ -107,8 +105,6 @@ def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
     coarsest = max(_COARSEST_MM, _COARSEST_SHARE * float(np.linalg.norm(bounds[1] - bounds[0])))
     # Without a stated deviation, or with one that would excuse anything, the tolerances stay those of an exact copy.
     is_looser = claim is not None and claim.max_mm <= coarsest
-    if is_looser and surface.raw_volume_ml is not None:
-        volume = surface.raw_volume_ml
     return Expected(
         key=key,
         side=segment.structure.side,
@@ -135,8 +131,6 @@ def expected_of_file(found: Measured) -> Expected:
     DamagedFileError
         If it does not say where the structure lies.
     """
-    from meshing.simplify import largest_change
-
     extras = found.node.extras
     volume = extras.number("volume_ml")
     return Expected(

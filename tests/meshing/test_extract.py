@@ -60,13 +60,15 @@ def test_all_storage_orders_give_the_same_volume() -> None:
 
 
 @pytest.mark.parametrize("radius_mm", [5.0, 10.0, 20.0])
-def test_ball_has_its_analytic_volume_within_one_percent(radius_mm: float) -> None:
-    grid = upright_grid((100, 100, 100), (0.5, 0.5, 0.5))
-    surface = extract(labelled(grid, {"ball": ball(middle_of(grid) + [0.13, 0.07, 0.21], radius_mm)}))["ball"]
+@pytest.mark.parametrize("seed", range(3))
+def test_ball_has_its_analytic_volume_within_one_percent(radius_mm: float, seed: int) -> None:
+    grid = upright_grid((72, 72, 50), (0.7, 0.7, 1.0))
+    centre = middle_of(grid) + np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
+    surface = extract(labelled(grid, {"ball": ball(centre, radius_mm)}))["ball"]
     assert check(surface).volume_ml == pytest.approx(4 / 3 * np.pi * radius_mm**3 / 1000, rel=0.01)
 
 
-def test_smoothing_brings_a_ball_nearer_to_the_truth_and_keeps_its_volume() -> None:
+def test_smoothing_brings_a_ball_nearer_to_the_truth_in_distance_and_volume() -> None:
     grid = upright_grid((100, 100, 70), (0.7, 0.7, 1.0))
     centre = middle_of(grid) + [0.2, 0.1, 0.3]
     shapes = labelled(grid, {"ball": ball(centre, 30.0)})
@@ -74,20 +76,23 @@ def test_smoothing_brings_a_ball_nearer_to_the_truth_and_keeps_its_volume() -> N
     error = [np.abs(np.linalg.norm(s.vertices - centre, axis=1) - 30.0).mean() for s in (raw, smooth)]
     assert error[1] < 0.08  # 0.072 mm is the published mean of this filter at this spacing
     assert error[1] < 0.7 * error[0]
-    assert check(smooth).volume_ml == pytest.approx(check(raw).volume_ml, rel=1e-3)
+    truth = 4 / 3 * np.pi * 30.0**3 / 1000
+    assert abs(check(smooth).volume_ml - truth) < abs(check(raw).volume_ml - truth)
 
 
 @pytest.mark.parametrize("radius_mm", [1.0, 2.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_thin_vessel_keeps_its_volume_in_any_pose(radius_mm: float, seed: int) -> None:
+def test_thin_vessel_gains_on_the_raw_surface_within_the_allowed_change(radius_mm: float, seed: int) -> None:
     grid = upright_grid((60, 60, 60), (0.7, 0.7, 1.0))
     rng = np.random.default_rng(seed)
     along = rng.normal(size=3)
     along *= 12.0 / np.linalg.norm(along)
     centre = middle_of(grid) + rng.uniform(-0.5, 0.5, 3)
     shapes = labelled(grid, {"vessel": capsule(centre - along, centre + along, radius_mm)})
-    raw, smooth = extract(shapes, RAW)["vessel"], extract(shapes)["vessel"]
-    assert check(smooth).volume_ml == pytest.approx(check(raw).volume_ml, rel=0.03)
+    raw, smooth = (check(extract(shapes, how)["vessel"]).volume_ml for how in (RAW, Smoothing()))
+    voxels = np.count_nonzero(shapes.mask("vessel")) * grid.voxel_volume_mm3 / 1000
+    assert raw < smooth <= 1.03 * raw
+    assert abs(smooth - voxels) < abs(raw - voxels)
 
 
 def test_oblique_grid_gives_the_same_ball() -> None:

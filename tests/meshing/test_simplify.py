@@ -12,8 +12,8 @@ from meshing.errors import SurfaceError
 from meshing.extract import extract
 from meshing.repair import repair
 from meshing.segmentation import Segment, Segmentation
-from meshing.simplify import largest_change, simplify
-from meshing.surface import Surface, check
+from meshing.simplify import simplify
+from meshing.surface import Surface, check, largest_change
 from meshing.terminology import Structure
 from tests.shapes import ball, capsule, labelled, middle_of, upright_grid
 

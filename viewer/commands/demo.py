@@ -11,7 +11,8 @@ from typing import Any
 from meshing.build import BuildSettings, Built, Stopwatch, surfaces_of
 from meshing.case import Case
 from meshing.casefile import DISCLAIMER, read_case, write_case
-from meshing.exporting.write import ExportSettings, export
+from meshing.exporting.selection import ExportSettings
+from meshing.exporting.write import export
 from meshing.phantoms import phantom
 from meshing.progress import Progress, part
 from viewer.commands.build import report

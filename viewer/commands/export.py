@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from meshing.casefile import DISCLAIMER, read_case
-from meshing.exporting.write import ExportSettings, export
+from meshing.exporting.selection import ExportSettings
+from meshing.exporting.write import export
 from meshing.progress import Progress
 from viewer.commands.tables import table
 
