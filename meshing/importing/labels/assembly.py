@@ -108,7 +108,7 @@ class Assembly:
 
     # ---- on the way in
 
-    def _aligned(self, drawn: Drawn) -> tuple[list[Labels], dict[Place, Box]]:
+    def _aligned(self, drawn: Drawn) -> tuple[list[Labels], Mapping[Place, Box]]:
         """Layers on the scan's grid and the boxes there; resampling is noted, and refused when nothing is left."""
         self._facts += [fact for fact in drawn.facts if fact not in self._facts]
         if is_same_grid(drawn.grid, self._grid):

@@ -22,7 +22,7 @@ from meshing.frames import FloatArray
 from meshing.importing import gate
 from meshing.importing.decoder import decode_frames
 from meshing.importing.dicom.reading import DEFLATED, UNCOMPRESSED, inflated_file, named_syntax, quiet_pydicom
-from meshing.importing.labels.drawn import Colour, Drawn, Name, compact
+from meshing.importing.labels.drawn import Colour, Drawn, Name, boxes_of, compact
 from meshing.importing.limits import Limits
 from meshing.progress import Progress
 from meshing.segmentation import Labels
@@ -83,7 +83,7 @@ def read_dicom_seg(path: Path, limits: Limits, progress: Progress) -> Drawn:
         ) from None
     text = f"fractional segments were cut at {THRESHOLD:.0%}"
     facts = (Fact("labels", text, {"threshold": THRESHOLD}),) if cut_in_two else ()
-    return Drawn("DICOM SEG", layers, planes.grid, names, facts=facts)
+    return Drawn("DICOM SEG", layers, planes.grid, boxes_of(layers), names, facts=facts)
 
 
 def _parsed(path: Path, limits: Limits) -> tuple[Any, str]:

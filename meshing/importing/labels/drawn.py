@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,8 @@ class Drawn:
         For people: "NIfTI-1", "DICOM SEG", …
     layers
         Arrays of `grid.shape`; 0 is nothing. Labels of different layers may overlap.
+    boxes
+        (layer, label) → bounding box, of every label that some voxel has.
     names
         (layer, label) → name; labels without one are named by `fallback`.
     fallback
@@ -69,14 +70,10 @@ class Drawn:
     format: str
     layers: tuple[Labels, ...]
     grid: Grid
+    boxes: Mapping[Place, Box]
     names: Mapping[Place, Name]
     fallback: str = ""
-    facts: tuple[Fact, ...] = field(default=())
-
-    @cached_property
-    def boxes(self) -> dict[Place, Box]:
-        """(layer, label) → bounding box, of every label that some voxel has."""
-        return boxes_of(self.layers)
+    facts: tuple[Fact, ...] = ()
 
     @property
     def is_one_mask(self) -> bool:
@@ -105,15 +102,27 @@ def structure_of(name: Name, number: int) -> Structure:
 
 
 def boxes_of(layers: Sequence[npt.NDArray[Any]]) -> dict[Place, Box]:
-    """(layer, label) → bounding box, of every label that some voxel has; one pass over each layer."""
+    """(layer, label) → bounding box, of every label that some voxel has."""
+    return {(at, label): box for at, layer in enumerate(layers) for label, box in _boxes_in(layer)}
+
+
+def _boxes_in(layer: npt.NDArray[Any]) -> Iterator[tuple[int, Box]]:
     from scipy.ndimage import find_objects
 
-    return {
-        (at, label): box
-        for at, layer in enumerate(layers)
-        for label, box in enumerate(find_objects(layer), start=1)
-        if box is not None
-    }
+    drawn = [np.flatnonzero(layer.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not drawn[0].size:
+        return
+    i, j, k = (int(along[0]) for along in drawn)
+    crop = layer[i : drawn[0][-1] + 1, j : drawn[1][-1] + 1, k : drawn[2][-1] + 1]
+    # Transposed: SciPy walks in C order, five times as fast as against the grain of a Fortran-ordered layer.
+    for label, box in enumerate(find_objects(crop.T), start=1):
+        if box is not None:
+            k_box, j_box, i_box = box
+            yield label, (_moved(i_box, i), _moved(j_box, j), _moved(k_box, k))
+
+
+def _moved(box: slice, by: int) -> slice:
+    return slice(box.start + by, box.stop + by)
 
 
 def compact(layer: npt.NDArray[np.generic]) -> Labels:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from meshing.errors import DamagedFileError, SegmentationError
 from meshing.importing import gate
 from meshing.importing.files import read_header, stored_voxels
-from meshing.importing.labels.drawn import Colour, Drawn, Name, Place, compact
+from meshing.importing.labels.drawn import Box, Colour, Drawn, Name, Place, boxes_of, compact
 from meshing.importing.limits import Limits
 from meshing.progress import Progress, part
 from meshing.segmentation import Labels
@@ -49,13 +48,12 @@ def read_map(path: Path, limits: Limits, progress: Progress) -> Drawn:
         _labels(header, stored_voxels(path, header, phase, progress=part(progress, *steps[phase])), path)
         for phase in range(header.phases)
     )
-    drawn = Drawn(header.format, layers, header.grid, {}, fallback=_SUFFIX.sub("", path.name))
-    if len(drawn.boxes) > _MOST_DISTINCT:
-        raise SegmentationError(
-            f"it holds {len(drawn.boxes)} different values: it is a picture, not labels", where=path
-        )
-    names, facts = _names(header, drawn, path)
-    return replace(drawn, names=names, facts=(*header.facts, *facts))
+    boxes = boxes_of(layers)
+    if len(boxes) > _MOST_DISTINCT:
+        raise SegmentationError(f"it holds {len(boxes)} different values: it is a picture, not labels", where=path)
+    names, facts = _names(header, boxes, path)
+    fallback = _SUFFIX.sub("", path.name)
+    return Drawn(header.format, layers, header.grid, boxes, names, fallback, (*header.facts, *facts))
 
 
 def _labels(header: gate.Header, stored: npt.NDArray[Any], path: Path) -> Labels:
@@ -73,16 +71,16 @@ def _labels(header: gate.Header, stored: npt.NDArray[Any], path: Path) -> Labels
     return compact(values)
 
 
-def _names(header: gate.Header, drawn: Drawn, path: Path) -> tuple[dict[Place, Name], tuple[Fact, ...]]:
+def _names(header: gate.Header, boxes: Mapping[Place, Box], path: Path) -> tuple[dict[Place, Name], tuple[Fact, ...]]:
     """Names from the header, else from a colour table that lies alone beside the file."""
     if "caret" in header.fields:
         return {(0, label): name for label, name in caret_names(header.fields["caret"], path).items()}, ()
-    if names := _slicer_names(header.fields, len(drawn.layers)):
+    if names := _slicer_names(header.fields, header.phases):
         return names, ()
     tables = sorted(path.parent.glob("*.ctbl"))
-    if len(tables) == 1 and len(drawn.layers) == 1 and not drawn.is_one_mask:
+    if len(tables) == 1 and header.phases == 1 and len(boxes) > 1:
         # A table names hundreds of labels that this file never draws: only those drawn count.
-        named = {(0, label): name for label, name in _table_names(tables[0]).items() if (0, label) in drawn.boxes}
+        named = {(0, label): name for label, name in _table_names(tables[0]).items() if (0, label) in boxes}
         text = f"names of {len(named)} labels come from the colour table beside the file"
         return named, (Fact("labels", text, {"named": len(named)}),)
     return {}, ()
