@@ -63,7 +63,9 @@ def main() -> None:
     while (request := _receive(requests)) is not None:
         source: Path | bytes = Path(request["path"]) if "path" in request else requests.read(request["bytes"])
         try:
-            with _memory(request["memory"]):
+            # The file itself is held as well, and its size is no lie: the file system tells it.
+            size = source.stat().st_size if isinstance(source, Path) else 0
+            with _memory(request["memory"] + size):
                 end_after(request["seconds"])
                 for header, array in frames(source, request["memory"]):
                     _send(answers, header, array)
@@ -84,7 +86,10 @@ def frames(source: Path | bytes, memory: int) -> Iterator[tuple[dict[str, Any], 
     from pydicom.pixels import get_decoder
 
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    dataset = pydicom.dcmread(stream, force=True, specific_tags=list(_PIXEL_TAGS))
+    try:
+        dataset = pydicom.dcmread(stream, force=True, specific_tags=list(_PIXEL_TAGS))
+    except MemoryError:
+        raise Refusal("damaged", "one of its elements claims more bytes than a file holds") from None
     count, dtype = _judge_pixels(dataset)
     # A codec holds a frame as 32-bit numbers, twice where it undoes wavelets, before the frame itself.
     if (needed := dataset.Rows * dataset.Columns * (8 + dtype.itemsize)) > memory:
