@@ -60,15 +60,15 @@ class Entry:
 
 def entries_of(headers: Iterable[Header]) -> tuple[Entry, ...]:
     """The entries, in an order that depends on the headers alone."""
-    series: dict[tuple[str, int, str, str], list[Header]] = {}
-    for header in drop_copies(headers):
-        series.setdefault((header.study, header.series_number, header.series, header.kind), []).append(header)
+    series: dict[tuple[str, str, str], list[Header]] = {}
+    for header in drop_copies(headers):  # sorted by study, series number, series, kind
+        series.setdefault((header.study, header.series, header.kind), []).append(header)
     entries: list[Entry] = []
-    for key in sorted(series):
-        if key[-1] == SLICES:
-            entries += _entries_of_series(series[key])
+    for (_, _, kind), group in series.items():
+        if kind == SLICES:
+            entries += _entries_of_series(group)
         else:
-            entries.append(Entry(key[-1], tuple(series[key])))
+            entries.append(Entry(kind, tuple(group)))
     return tuple(entries)
 
 

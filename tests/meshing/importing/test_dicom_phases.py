@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
 
-from meshing.errors import ChooseSeriesError, DamagedFileError, GeometryError
+from meshing.errors import ChooseSeriesError, DamagedFileError, GeometryError, MissingSlicesError
 from meshing.importing.scan import SeriesChoice, import_scan, survey
 from tests import dicom_factory as factory
 from tests.meshing.importing.test_dicom_table import assert_is, fact, kinds
@@ -132,6 +132,15 @@ def test_acquisitions_that_follow_each_other_are_one_scan(tmp_path: Path) -> Non
     assert_is(import_scan(factory.save(made.files, tmp_path)), made)
 
 
+def test_gap_between_two_acquisitions_is_a_gap(tmp_path: Path) -> None:
+    made = factory.without(factory.stack((9, 7, 8)), 4)
+    made = factory.changed(made, lambda k, file: setattr(file, "AcquisitionNumber", 1 + (k > 3)))
+    folder = factory.save(made.files, tmp_path)
+    assert survey(folder)[0].phases == 1
+    with pytest.raises(MissingSlicesError):
+        import_scan(folder)
+
+
 def test_phase_with_a_missing_slice_is_judged_by_itself(tmp_path: Path) -> None:
     made = factory.phases(2, mark("AcquisitionNumber", 1, 2))
     files = [*made[0].files, *factory.without(made[1], 2).files]
@@ -171,6 +180,14 @@ def test_enhanced_frames_are_scaled_each_by_its_own(tmp_path: Path) -> None:
     assert scan.volume.voxels.dtype == np.float32
     assert np.array_equal(scan.volume.voxels, (made.values * slope + intercept).astype(np.float32))
     assert fact(scan, "rescale").values == {"least_slope": 0.25, "most_slope": 2.75}
+
+
+def test_what_a_frame_says_of_itself_wins_over_what_all_share(tmp_path: Path) -> None:
+    made = factory.stack(intercept=0.0)
+    file = factory.enhanced(made, scales=[(2.0 + k, 0.0) for k in range(6)])
+    file.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = [factory.scale_item(100.0, 7.0)]
+    voxels = import_scan(factory.save([file], tmp_path)).volume.voxels
+    assert np.array_equal(voxels, made.values * np.arange(2, 8))
 
 
 def test_enhanced_frames_come_in_any_order(tmp_path: Path) -> None:

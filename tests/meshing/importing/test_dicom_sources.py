@@ -241,6 +241,23 @@ def test_no_planted_identity_passes_the_door(
     assert not re.search(r"(19|20)[23]\d{5}", re.sub(r"2\.25\.\d+", "", said)), "a date"
 
 
+def test_header_value_that_pydicom_would_quote_is_not_quoted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = factory.save(factory.stack().files, tmp_path)
+    for file in folder.iterdir():
+        syntax = b"1.2.840.10008.1.2.1\0"
+        assert syntax in file.read_bytes()
+        file.write_bytes(file.read_bytes().replace(syntax, b"1.2.840.CANARY.NAM\0\0"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        survey(folder)
+        with pytest.raises(AnatomyError) as refused:
+            import_scan(folder)
+    said = [caplog.text, *capfd.readouterr(), *(str(warning.message) for warning in caught), str(refused.value)]
+    assert "CANARY" not in "".join(said)
+
+
 def test_identity_stays_out_of_errors_about_broken_headers(tmp_path: Path) -> None:
     made = factory.stack()
     canaries = [canary for file in made.files for canary in factory.plant_canaries(file)]

@@ -237,6 +237,16 @@ def test_planes_that_slide_by_more_than_their_distance_are_no_stack(tmp_path: Pa
         import_scan(factory.save(made.files, tmp_path))
 
 
+def test_orientation_that_drifts_along_the_stack_is_refused(tmp_path: Path) -> None:
+    made = factory.stack((40, 30, 6))
+
+    def turn(k: int, file: FileDataset) -> None:
+        factory.place(file, made.positions[k], factory.direction((0, 0, 0.06 * k)), (0.8, 1.1))
+
+    with pytest.raises(GeometryError, match=r"vary within the stack: corners lie up to 0\.16\d mm off"):
+        import_scan(factory.save(factory.changed(made, turn).files, tmp_path))
+
+
 # ------------------------------------------------------------------------------------------------------------ gaps
 
 
