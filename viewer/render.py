@@ -21,7 +21,7 @@ from meshing.frames import FloatArray
 from meshing.surface import vertex_normals
 from viewer.compose import Pixels, page
 from viewer.layout import panels
-from viewer.scene import Scene, SceneSurface
+from viewer.scene import Scene, SceneSurface, Sheet
 from viewer.viewpoint import VIEW_ANGLE_DEG, Camera
 
 OPAQUE = 0.995
@@ -114,6 +114,8 @@ def add_surfaces(plotter: Any, scene: Scene) -> None:
     for surface in scene.surfaces:
         if surface.opacity >= OPAQUE:
             plotter.add_mesh(_mesh(surface), color=surface.colour, name=surface.key, **_MATERIAL)
+    for sheet in scene.sheets:
+        plotter.add_mesh(_sheet_mesh(sheet), scalars="rgb", rgb=True, name=f"sheet {sheet.plane}", lighting=False)
     translucent = [surface for surface in scene.surfaces if surface.opacity < OPAQUE]
     if translucent:
         mesh = _sorted_mesh(translucent, np.array(scene.camera.position_mm))
@@ -140,6 +142,14 @@ def _mesh(surface: SceneSurface) -> Any:
 
     mesh = pyvista.PolyData.from_regular_faces(np.asarray(surface.vertices, dtype=np.float32), surface.faces)
     mesh.point_data.active_normals = shading_normals(surface)
+    return mesh
+
+
+def _sheet_mesh(sheet: Sheet) -> Any:
+    import pyvista
+
+    mesh = pyvista.PolyData.from_regular_faces(sheet.vertices.astype(np.float32), sheet.faces)
+    mesh.point_data["rgb"] = np.repeat(sheet.greys[:, None], 3, axis=1)
     return mesh
 
 

@@ -17,7 +17,7 @@ MEAN = 0.6
 storage order of the same patient 0.15."""
 
 WORST = 26.0
-"""Largest difference allowed of a block's mean in any colour. The other rasteriser makes 10, another storage order 14;
+"""Largest difference allowed of a block's mean in any colour. The other rasteriser makes 10, another storage order 18;
 of the mistakes in `test_render` the least, missing outlines, makes 44 and a lost structure over 120."""
 
 

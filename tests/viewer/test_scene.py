@@ -14,7 +14,7 @@ from meshing.surface import Surface, volume_ml
 from tests.viewer.heads import EAR_MM, MIDDLE, NOSE_MM, TUMOUR_MM, head
 from viewer.contours import area_and_centroid
 from viewer.scene import Choices, Region, Scene, keys_of, resolve
-from viewer.slices import PLANES, Plane
+from viewer.slices import PLANES, Plane, normal
 
 SIZE = (640, 480)
 CHOICES = Choices(size=SIZE)
@@ -29,20 +29,37 @@ def wanted() -> Scene:
     return resolve(head(), CHOICES)
 
 
+def bare(case: Case) -> Scene:
+    """The scan alone, through the tumour."""
+    return resolve(Case(case.id, case.volumes, {}, {}), replace(CHOICES, centre_mm=tuple(TUMOUR_MM)))
+
+
+@pytest.mark.parametrize("order", range(48))
+def test_slices_do_not_depend_on_storage_order(order: int) -> None:
+    one, other = bare(head()), bare(head(order))
+    for plane in PLANES:
+        np.testing.assert_allclose(one.slices[plane].view.first_mm, other.slices[plane].view.first_mm, atol=1e-6)
+        # Sums in another order: a value on the edge of two grey levels may round the other way.
+        apart = np.abs(one.slices[plane].image.astype(int) - other.slices[plane].image)
+        assert apart.max() <= 1 and (apart > 0).mean() < 0.01
+
+
 @pytest.mark.parametrize("order", range(48))
 def test_the_scene_does_not_depend_on_storage_order(order: int, wanted: Scene) -> None:
     scene = resolve(head(order), CHOICES)
     for plane in PLANES:
         one, other = wanted.slices[plane], scene.slices[plane]
         assert one.position == other.position
-        np.testing.assert_allclose(one.view.first_mm, other.view.first_mm, atol=1e-6)
-        # Sums in another order: a value on the edge of two grey levels may round the other way.
-        apart = np.abs(one.image.astype(int) - other.image)
-        assert apart.max() <= 1 and (apart > 0).mean() < 0.01
+        # Marching cubes cut ambiguous corners by storage order, and smoothing carries that some hundredths of a mm far.
+        np.testing.assert_allclose(one.view.first_mm, other.view.first_mm, atol=0.1)
         assert [r.key for r in one.regions] == [r.key for r in other.regions]
         for first, second in zip(one.regions, other.regions, strict=True):
-            areas = [sum(area_and_centroid(c)[0] for c in r.contours) for r in (first, second)]
-            assert areas[0] == pytest.approx(areas[1], rel=0.02, abs=20)
+            (area, middle), (other_area, other_middle) = (
+                max((area_and_centroid(contour) for contour in r.contours), key=lambda found: abs(found[0]))
+                for r in (first, second)
+            )
+            assert area == pytest.approx(other_area, rel=0.02, abs=20)
+            np.testing.assert_allclose(middle, other_middle, atol=0.5)
     np.testing.assert_allclose(scene.camera.position_mm, wanted.camera.position_mm, atol=1.0)
     assert [(e.name, e.colours) for e in scene.legend] == [(e.name, e.colours) for e in wanted.legend]
 
@@ -161,6 +178,18 @@ def test_what_holds_another_structure_lets_it_shine_through(wanted: Scene) -> No
     assert "tumour" not in {surface.key for surface in chosen.surfaces}
 
 
+def test_what_is_filled_by_its_contents_is_a_faint_shell() -> None:
+    """Two lumens that make up an aorta coincide with it; a mixture of both would look patchy."""
+    whole = head()
+    surface = whole.surface("tumour")
+    shell = Surface(surface.vertices, surface.faces, "brain")
+    case = Case("filled", whole.volumes, whole.segmentations, {**whole.surfaces, "brain": shell})
+    opacity = {one.key: one.opacity for one in resolve(case, CHOICES).surfaces}
+    assert opacity["brain"] == pytest.approx(0.15)
+    alone = resolve(case, replace(CHOICES, hidden=frozenset({"tumour"})))
+    assert {one.key: one.opacity for one in alone.surfaces}["brain"] > 0.5
+
+
 def test_labels_without_surfaces_are_still_outlined() -> None:
     whole = head()
     bare = Case(whole.id, whole.volumes, whole.segmentations, {})
@@ -169,8 +198,13 @@ def test_labels_without_surfaces_are_still_outlined() -> None:
     assert {one.key for one in scene.slices["axial"].regions} >= {"tumour", "brain", "skin"}
     full = resolve(whole, replace(CHOICES, centre_mm=tuple(TUMOUR_MM)))
     for key in ("tumour", "brain"):
-        areas = [abs(area_and_centroid(region(one, "axial", key).contours[0])[0]) for one in (scene, full)]
-        assert areas[0] == pytest.approx(areas[1], rel=0.06)
+        areas_mm2 = [
+            abs(area_and_centroid(region(one, "axial", key).contours[0])[0])
+            * one.slices["axial"].view.mm_per_pixel ** 2
+            for one in (scene, full)
+        ]
+        # Zooms differ: only the scene with surfaces knows the skin. A tenth of a 2 mm voxel round a 10 mm disc is 4 %.
+        assert areas_mm2[0] == pytest.approx(areas_mm2[1], rel=0.06)
 
 
 def test_what_is_planned_is_drawn_like_anatomy() -> None:
@@ -197,6 +231,22 @@ def test_what_is_planned_is_drawn_like_anatomy() -> None:
     assert zone_px * scene.slices["axial"].view.mm_per_pixel ** 2 == pytest.approx(np.pi * 15 * 12, rel=0.05)
     hidden = resolve(case, replace(CHOICES, hidden=frozenset({"plan:zone"})))
     assert "plan:zone" not in {surface.key for surface in hidden.surfaces}
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("order", [0, 13, 38])
+def test_a_sheet_shows_the_scan_in_its_place(plane: Plane, order: int) -> None:
+    choices = Choices(layout="3d", size=SIZE, sheets=frozenset({plane}), centre_mm=tuple(EAR_MM), window="bone")
+    (sheet,) = resolve(head(order), choices).sheets
+    np.testing.assert_allclose(sheet.vertices @ np.abs(normal(plane)), normal(plane) @ EAR_MM)
+    used = np.unique(sheet.faces)
+    at, greys = sheet.vertices[used], sheet.greys[used].astype(int)
+    deep_in_ear = np.linalg.norm(at - EAR_MM, axis=1) < 5.0
+    assert deep_in_ear.sum() > 20
+    assert (greys[deep_in_ear] == 102).all()  # 300 HU in a window of 2000 round 500
+    relative = (at - MIDDLE) / [46.0, 52.0, 57.0]
+    nose_or_ear = (np.linalg.norm(at - EAR_MM, axis=1) < 12) | (np.linalg.norm(at - NOSE_MM, axis=1) < 11)
+    assert ((np.linalg.norm(relative, axis=1) < 1) | nose_or_ear).all()  # the air round the head is left out
 
 
 def test_a_case_without_anything_still_gives_a_scene() -> None:

@@ -39,6 +39,8 @@ class Choices:
         Where the three slices cross; None takes the largest lesion, or else the largest organ.
     overlay
         How structures lie over the slices.
+    sheets
+        Planes that the 3D picture shows as grey sheets through `centre_mm`.
     opacity
         key → 0 to 1, in place of the terminology's.
     view
@@ -53,6 +55,7 @@ class Choices:
     window: str | None = None
     centre_mm: Point | None = None
     overlay: Overlay = "both"
+    sheets: frozenset[Plane] = frozenset()
     opacity: Mapping[str, float] = field(default_factory=dict)
     view: str = "anterior"
     projection: Projection = "perspective"
@@ -69,6 +72,16 @@ class SceneSurface:
     faces: Faces
     colour: Colour
     opacity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A slice as a sheet in space: vertices (V, 3), faces (F, 3), a grey level (V,) for each vertex."""
+
+    plane: Plane
+    vertices: FloatArray
+    faces: Faces
+    greys: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +145,7 @@ class Scene:
     size: tuple[int, int]
     language: Language
     surfaces: tuple[SceneSurface, ...]
+    sheets: tuple[Sheet, ...]
     slices: Mapping[Plane, SceneSlice]
     camera: Camera
     view: tuple[str, ...]

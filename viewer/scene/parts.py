@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -18,7 +19,9 @@ from viewer.legend import Shown
 from viewer.planshapes import shape_of, structure_of
 from viewer.scene.nouns import Choices
 
-_AROUND_OTHERS = 0.45  # opacity at most, of what holds another shown structure: an aorta round its lumens
+_AROUND_OTHERS = 0.45  # opacity at most, of what holds another shown structure: a liver round its tumour
+_FILLED = 0.85  # share of a structure's volume from which its contents are all that it is: an aorta of two lumens
+_SHELL = 0.15  # opacity at most, of what is so filled: the surfaces coincide, and only one of them can be seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,8 @@ def shown_parts(case: Case, choices: Choices) -> list[Part]:
     names = structures_of(case)
     _check_known(case, names, choices)
     kept = [key for key in names if key not in choices.hidden and (choices.only is None or key in choices.only)]
-    around = {segment.inside for key, segment in case.segments.items() if segment.inside and key in kept}
-    return [*(_part(case, key, names[key], around, choices) for key in kept), *_planned(case, choices)]
+    parts = {key: _part(case, key, names[key], choices) for key in kept}
+    return [*(_let_through(part, parts, case, choices) for part in parts.values()), *_planned(case, choices)]
 
 
 def structures_of(case: Case) -> dict[str, Structure]:
@@ -111,14 +114,23 @@ def _some(names: Iterable[str]) -> str:
     return "one of: " + ", ".join(list(names)[:20])
 
 
-def _part(case: Case, key: str, structure: Structure, around: set[str], choices: Choices) -> Part:
-    usual = min(structure.opacity, _AROUND_OTHERS) if key in around else structure.opacity
-    opacity = min(max(choices.opacity.get(key, usual), 0.0), 1.0)
+def _let_through(part: Part, parts: dict[str, Part], case: Case, choices: Choices) -> Part:
+    """The part, faint enough to show what lies inside it, unless the reader chose its opacity."""
+    shown = part.shown
+    inside = [parts[key].shown for key, one in case.segments.items() if one.inside == shown.key and key in parts]
+    if not inside or shown.key in choices.opacity:
+        return part
+    contents_ml = sum(one.volume_ml or 0.0 for one in inside)
+    is_filled = contents_ml > _FILLED * (shown.volume_ml or math.inf)
+    opacity = min(shown.opacity, _SHELL if is_filled else _AROUND_OTHERS)
+    return replace(part, shown=replace(shown, opacity=opacity))
+
+
+def _part(case: Case, key: str, structure: Structure, choices: Choices) -> Part:
+    opacity = min(max(choices.opacity.get(key, structure.opacity), 0.0), 1.0)
     surface = case.surfaces.get(key)
     if surface is not None:
-        volume = surface.raw_volume_ml
-        volume = volume_ml(surface.vertices, surface.faces) if volume is None else volume
-        shown = Shown(key, structure, structure.colour, opacity, volume)
+        shown = Shown(key, structure, structure.colour, opacity, volume_ml(surface.vertices, surface.faces))
         return Part(shown, Triangles(surface.vertices, surface.faces))
     for segmentation in case.segmentations.values():
         for segment in segmentation.segments:

@@ -9,9 +9,10 @@ import numpy as np
 from meshing.case import Case
 from viewer.layout import Box, PanelName, legend_lines, panels
 from viewer.legend import legend
-from viewer.scene.nouns import Choices, Scene, SceneSurface
+from viewer.scene.nouns import Choices, Scene, SceneSurface, Sheet
 from viewer.scene.parts import Part, shown_parts
 from viewer.scene.sections import body_box, default_centre, slices_of
+from viewer.scene.sheets import sheets_of
 from viewer.viewpoint import Camera, camera_from, view_words
 from viewer.windows import window_for
 
@@ -33,14 +34,16 @@ def resolve(case: Case, choices: Choices = _DEFAULT) -> Scene:
     surfaces = _surfaces(parts)
     window = window_for(scan, [one.structure for one in shown], choices.window)
     centre = np.array(choices.centre_mm) if choices.centre_mm is not None else default_centre(scan, parts)
+    sheets = sheets_of(case, choices.sheets, centre, window) if "3d" in boxes else ()
     spacing = scan.grid.spacing_mm
     return Scene(
         layout=choices.layout,
         size=choices.size,
         language=choices.language,
         surfaces=surfaces,
+        sheets=sheets,
         slices=slices_of(case, parts, boxes, window, centre_mm=centre, overlay=choices.overlay),
-        camera=_camera(surfaces, case, boxes, choices),
+        camera=_camera(case, [*surfaces, *sheets], boxes, choices),
         view=view_words(choices.view),
         legend=legend(shown, choices.language, legend_lines(choices.size)) if "column" in boxes else (),
         window=window,
@@ -60,7 +63,15 @@ def _surfaces(parts: Sequence[Part]) -> tuple[SceneSurface, ...]:
     )
 
 
-def _camera(surfaces: Sequence[SceneSurface], case: Case, boxes: Mapping[PanelName, Box], choices: Choices) -> Camera:
+def _camera(
+    case: Case, bodies: Sequence[SceneSurface | Sheet], boxes: Mapping[PanelName, Box], choices: Choices
+) -> Camera:
+    """The camera that just holds what is shown, or the patient where nothing is."""
     box = boxes.get("3d") or next(iter(boxes.values()))
-    points = np.concatenate([surface.vertices for surface in surfaces]) if surfaces else body_box(case)
-    return camera_from(choices.view, points, aspect=box.width / box.height, projection=choices.projection)
+    points = [body.vertices[np.unique(body.faces)] for body in bodies]
+    return camera_from(
+        choices.view,
+        np.concatenate(points) if points else body_box(case),
+        aspect=box.width / box.height,
+        projection=choices.projection,
+    )

@@ -81,10 +81,13 @@ def _region(part: Part, view: SliceView, overlay: Overlay) -> Region:
 def body_box(case: Case) -> FloatArray:
     """Lower and upper LPS corner, shape (2, 3), of the patient, with a small margin.
 
-    The skin says where he is, also where it is hidden; without one, everything that is not air or background.
+    Where there is a skin, the surfaces say where he is, also hidden ones; or else all that is not air or background.
     """
-    skin = next((case.surfaces[key] for key in _BODY_KEYS if key in case.surfaces), None)
-    corners = _occupied_corners(case.scan) if skin is None else skin.vertices.astype(np.float64)
+    if any(key in case.surfaces for key in _BODY_KEYS):
+        ends = [end for one in case.surfaces.values() for end in (one.vertices.min(axis=0), one.vertices.max(axis=0))]
+        corners = np.array(ends, dtype=np.float64)
+    else:
+        corners = _occupied_corners(case.scan)
     low, high = corners.min(axis=0), corners.max(axis=0)
     margin = _MARGIN * (high - low).max()
     return np.stack([low - margin, high + margin])
@@ -93,7 +96,7 @@ def body_box(case: Case) -> FloatArray:
 def _occupied_corners(scan: Volume) -> FloatArray:
     """LPS corners (8, 3) of the part of the scan that holds something."""
     voxels = sampled(scan.voxels)
-    occupied = voxels > _background(scan, voxels)
+    occupied = voxels > background(scan, voxels)
     if occupied.any():
         ends = [_ends(occupied, axis, sampled_indices(count)) for axis, count in enumerate(scan.grid.shape)]
     else:
@@ -101,7 +104,8 @@ def _occupied_corners(scan: Volume) -> FloatArray:
     return scan.grid.to_patient(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
 
 
-def _background(scan: Volume, voxels: FloatArray) -> float:
+def background(scan: Volume, voxels: FloatArray) -> float:
+    """The value under which nothing of the patient lies: air, or the noise round an MR scan."""
     if scan.modality == "CT":
         return _AIR_HU
     low, high = np.percentile(voxels[np.isfinite(voxels)], [1.0, 99.0])
