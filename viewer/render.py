@@ -120,7 +120,7 @@ def add_surfaces(plotter: Any, scene: Scene) -> None:
     if translucent:
         mesh = _sorted_mesh(translucent, np.array(scene.camera.position_mm))
         actor = plotter.add_mesh(mesh, scalars="rgba", rgba=True, name="translucent", culling="back", **_MATERIAL)
-        _fade_facing(actor)
+        _fade_facing(actor, scene.camera)
         # VTK's own default blends translucent surfaces without regard to their order: near and far weigh the same.
         plotter.renderer.SetUseOIT(False)
     _shade_hollows(plotter, scene.camera)
@@ -185,15 +185,14 @@ def _sorted_mesh(surfaces: Sequence[SceneSurface], eye_mm: FloatArray) -> Any:
     return mesh
 
 
-def _fade_facing(actor: Any) -> None:
+def _fade_facing(actor: Any, camera: Camera) -> None:
     """Make a translucent surface fainter where it faces the eye and denser at its rim, as glass looks."""
-    actor.GetShaderProperty().AddFragmentShaderReplacement("//VTK::Light::Impl", True, _GLASS, False)
-
-
-_GLASS = """//VTK::Light::Impl
-  float rim = 1.0 - abs(dot(normalize(normalVCVSOutput), normalize(-vertexVC.xyz)));
-  fragOutput0.a = clamp(fragOutput0.a * (0.75 + 2.0 * rim * rim), 0.0, 0.97);
-"""
+    towards_eye = "vec3(0.0, 0.0, 1.0)" if camera.projection == "parallel" else "normalize(-vertexVC.xyz)"
+    glass = f"""//VTK::Light::Impl
+      float rim = 1.0 - abs(dot(normalize(normalVCVSOutput), {towards_eye}));
+      fragOutput0.a = clamp(fragOutput0.a * (0.75 + 2.0 * rim * rim), 0.0, 0.97);
+    """
+    actor.GetShaderProperty().AddFragmentShaderReplacement("//VTK::Light::Impl", True, glass, False)
 
 
 def _shade_hollows(plotter: Any, camera: Camera) -> None:

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from meshing.errors import RenderError
+from meshing.plan import CutPlane
 from meshing.surface import Surface
 from tests.viewer.heads import EAR_MM, MIDDLE, TUMOUR_MM, head
 from tests.viewer.likeness import MEAN, WORST, Picture, difference
 from viewer.layout import panels
+from viewer.planshapes import shape_of, structure_of
 from viewer.render import draw_surfaces, picture, save_png, shading_normals
 from viewer.scene import Choices, Scene, SceneSurface, resolve
 
@@ -155,6 +157,16 @@ def test_of_two_translucent_balls_the_nearer_one_shows_more_from_either_side() -
         back = of_balls(*pair, view="posterior")
         assert front[0] > 1.3 * front[1]
         assert back[1] > 1.3 * back[0]
+
+
+@pytest.mark.parametrize("view", ["anterior", "posterior", "left-posterior"])
+def test_a_planned_plane_is_seen_from_both_sides(view: str) -> None:
+    part = CutPlane("cut", (0.0, 0.0, 0.0), (0.3, -1.0, 0.1))
+    vertices, faces = shape_of(part)
+    colour = structure_of(part).colour
+    drawn = of_balls(SceneSurface("plan:cut", vertices, faces, colour, 0.5), view=view)
+    bare = of_balls(ball((0, 0, 0), 20.0, "red", 0.0), view=view)
+    assert drawn[1] > bare[1] + 25 and np.argmax(drawn - bare) == np.argmax(colour)
 
 
 def test_an_opaque_ball_hides_what_lies_behind() -> None:

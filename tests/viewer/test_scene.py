@@ -256,6 +256,16 @@ def test_a_case_without_anything_still_gives_a_scene() -> None:
     assert scene.slices["axial"].image.max() > 0
 
 
+def test_an_empty_surface_does_no_harm() -> None:
+    whole = head()
+    empty = Surface(np.zeros((0, 3)), np.zeros((0, 3)), "tumour")
+    case = Case("empty", whole.volumes, whole.segmentations, {**whole.surfaces, "tumour": empty})
+    scene = resolve(case, CHOICES)
+    assert "tumour" not in {surface.key for surface in scene.surfaces}
+    only = resolve(Case("empty", whole.volumes, {}, {"skin": replace(empty, key="skin")}), CHOICES)
+    assert only.surfaces == () and only.slices["axial"].image.max() > 0
+
+
 def test_a_surface_without_a_segment_is_shown_by_its_key() -> None:
     whole = head()
     surface = whole.surface("tumour")

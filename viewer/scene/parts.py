@@ -129,7 +129,7 @@ def _let_through(part: Part, parts: dict[str, Part], case: Case, choices: Choice
 def _part(case: Case, key: str, structure: Structure, choices: Choices) -> Part:
     opacity = min(max(choices.opacity.get(key, structure.opacity), 0.0), 1.0)
     surface = case.surfaces.get(key)
-    if surface is not None:
+    if surface is not None and len(surface.faces):
         shown = Shown(key, structure, structure.colour, opacity, volume_ml(surface.vertices, surface.faces))
         return Part(shown, Triangles(surface.vertices, surface.faces))
     for segmentation in case.segmentations.values():

@@ -14,7 +14,7 @@ from viewer.contours import area_and_centroid, cut, outline
 from viewer.layout import Box, PanelName
 from viewer.scene.nouns import Overlay, Region, SceneSlice
 from viewer.scene.parts import Part, Triangles
-from viewer.slices import PLANES, Plane, SliceView, axes, fitted, position_text, reslice
+from viewer.slices import PLANES, Plane, SliceView, fitted, normal, position_text, reslice
 from viewer.windows import Window, apply_window, sampled, sampled_indices
 
 _FILL = 0.36  # of a structure's own opacity: grey values stay readable through it
@@ -44,7 +44,7 @@ def slices_of(
     made: dict[Plane, SceneSlice] = {}
     for plane in wanted:
         box = boxes[plane]
-        level = float(centre_mm[_level_axis(plane)])
+        level = float(normal(plane) @ centre_mm)
         view, bar_mm = fitted(plane, body, level, (box.height, box.width))
         column, row = view.to_pixels(centre_mm)
         regions = [_region(part, view, overlay) for part in ordered] if overlay != "none" else []
@@ -57,11 +57,6 @@ def slices_of(
             bar_mm=bar_mm,
         )
     return made
-
-
-def _level_axis(plane: Plane) -> int:
-    """The LPS axis that the plane cuts."""
-    return int(np.argmin(np.abs(axes(plane)).sum(axis=0)))
 
 
 def _region(part: Part, view: SliceView, overlay: Overlay) -> Region:
@@ -83,9 +78,11 @@ def body_box(case: Case) -> FloatArray:
 
     Where there is a skin, the surfaces say where he is, also hidden ones; or else all that is not air or background.
     """
-    if any(key in case.surfaces for key in _BODY_KEYS):
-        ends = [end for one in case.surfaces.values() for end in (one.vertices.min(axis=0), one.vertices.max(axis=0))]
-        corners = np.array(ends, dtype=np.float64)
+    if any(key in case.surfaces and len(case.surfaces[key].vertices) for key in _BODY_KEYS):
+        shapes = [one.vertices for one in case.surfaces.values() if len(one.vertices)]
+        corners = np.array(
+            [end for shape in shapes for end in (shape.min(axis=0), shape.max(axis=0))], dtype=np.float64
+        )
     else:
         corners = _occupied_corners(case.scan)
     low, high = corners.min(axis=0), corners.max(axis=0)
