@@ -71,6 +71,16 @@ _BY_MODALITY = {
 }
 
 
+_MODALITY_OF_STEM = {"2": "CT", "4": "MR", "20": "NM", "128": "PT", "130": "PT", "13": "XA"}
+
+
+def modality_of_class(sop_class: str) -> str:
+    """The modality that a SOP class of images implies, or "OT"."""
+    return (
+        _MODALITY_OF_STEM.get(sop_class.removeprefix(_STORAGE).split(".")[0], "OT") if is_storage(sop_class) else "OT"
+    )
+
+
 def is_storage(sop_class: str) -> bool:
     """Whether it is a storage class at all; a file without one may be anything."""
     return sop_class.startswith(_STORAGE)

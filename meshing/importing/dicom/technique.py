@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshing.importing.dicom import tags
 from meshing.importing.dicom.headers import Technique
+from meshing.importing.dicom.kinds import modality_of_class
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -61,9 +62,9 @@ _NUMBERS = {
 
 
 def modality_of(header: Dataset) -> str:
-    """A defined term, or "OT" for what is none."""
+    """A defined term: as the header says, else as its SOP class implies, else "OT"."""
     modality = tags.text(header, tags.MODALITY)
-    return modality if modality in MODALITIES else "OT"
+    return modality if modality in MODALITIES else modality_of_class(tags.text(header, tags.SOP_CLASS))
 
 
 def image_type_of(header: Dataset, tag: int = tags.IMAGE_TYPE) -> tuple[str, ...]:

@@ -171,7 +171,9 @@ def test_dicomdir_gives_what_it_refers_to_and_no_more(tmp_path: Path) -> None:
     factory.save(made.files, tmp_path / "IMAGES" / "CT1")
     factory.save(factory.stack((5, 5, 4), seed=2).files, tmp_path / "OTHER")
     references = [["IMAGES", "CT1", f"image{k:04d}.dcm"] for k in range(6)]
-    path = directory(tmp_path / "DICOMDIR", [*references, ["IMAGES", "GONE"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # file names that PS3.10 would not allow on a disc
+        path = directory(tmp_path / "DICOMDIR", [*references, ["IMAGES", "GONE"]])
     assert_is(import_scan(path), made)
     assert len(survey(tmp_path)) == 2, "the folder holds more than its DICOMDIR refers to"
 
@@ -189,16 +191,22 @@ def test_dicomdir_gives_what_it_refers_to_and_no_more(tmp_path: Path) -> None:
 def test_dicomdir_that_leaves_its_folder_is_refused(reference: list[str], tmp_path: Path) -> None:
     factory.save_one(factory.stack().files[0], tmp_path / "secret.dcm")
     (tmp_path / "disc" / "IMAGES").mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = directory(tmp_path / "disc" / "DICOMDIR", [reference])
     with pytest.raises(DamagedFileError, match="outside its own folder"):
-        import_scan(directory(tmp_path / "disc" / "DICOMDIR", [reference]))
+        import_scan(path)
 
 
 def test_dicomdir_that_refers_through_a_link_is_refused(tmp_path: Path) -> None:
     factory.save(factory.stack().files, tmp_path / "elsewhere")
     (tmp_path / "disc").mkdir()
     (tmp_path / "disc" / "IMAGES").symlink_to(tmp_path / "elsewhere")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = directory(tmp_path / "disc" / "DICOMDIR", [["IMAGES", "image0000.dcm"]])
     with pytest.raises(DamagedFileError, match="outside its own folder"):
-        import_scan(directory(tmp_path / "disc" / "DICOMDIR", [["IMAGES", "image0000.dcm"]]))
+        import_scan(path)
 
 
 # ---------------------------------------------------------------------------------------------------------- privacy
@@ -256,6 +264,18 @@ def test_header_value_that_pydicom_would_quote_is_not_quoted(
             import_scan(folder)
     said = [caplog.text, *capfd.readouterr(), *(str(warning.message) for warning in caught), str(refused.value)]
     assert "CANARY" not in "".join(said)
+
+
+@pytest.mark.parametrize("modality", ["CANARY^NAME", "", None])
+def test_modality_that_is_no_defined_term_is_told_from_the_class(modality: str | None, tmp_path: Path) -> None:
+    made = factory.stack()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in made.files:
+            file.Modality = modality
+        folder = factory.save(made.files, tmp_path)
+    assert [line.modality for line in survey(folder)] == ["CT"]
+    assert import_scan(folder).volume.modality == "CT"
 
 
 def test_identity_stays_out_of_errors_about_broken_headers(tmp_path: Path) -> None:
