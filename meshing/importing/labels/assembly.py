@@ -57,6 +57,7 @@ class Assembly:
         self._lost: list[str] = []
         self._copies: list[str] = []
         self._facts: list[Fact] = []
+        self._resampled: dict[tuple[str, str], tuple[float, float]] = {}
 
     @property
     def has_segments(self) -> bool:
@@ -123,18 +124,14 @@ class Assembly:
             )
         shape = " × ".join(map(str, drawn.grid.shape))
         spacing = " × ".join(f"{mm:.3g}" for mm in drawn.grid.spacing_mm)
-        text = (
-            f"labels on another grid ({shape} voxels of {spacing} mm) were brought onto the scan's by nearest "
-            f"neighbour: {before:.4g} ml became {after:.4g} ml"
-        )
-        values = {"shape": list(drawn.grid.shape), "before_ml": round(before, 4), "after_ml": round(after, 4)}
-        self._facts.append(Fact("labels", text, values))
+        earlier = self._resampled.get((shape, spacing), (0.0, 0.0))
+        self._resampled[shape, spacing] = (earlier[0] + before, earlier[1] + after)
         return layers, boxes_of(layers)
 
     def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, place: Place, drawn: Drawn) -> None:
         voxels, name = int(np.count_nonzero(mask)), drawn.name(place)
         structure = structure_of(name, len(self._entries) + 1)
-        rank = 2 if not drawn.is_one_mask else 1 if plain(name.text) != structure.key else 0
+        rank = 2 if not drawn.is_one_mask else 1 if plain(name.text) != plain(structure.key) else 0
         for at, entry in enumerate(self._entries):
             same = entry.structure.key == structure.key and entry.box == box and entry.voxels == voxels
             if same and ((self._layers[entry.layer][box] == entry.label) == mask).all():
@@ -182,6 +179,12 @@ class Assembly:
 
     def _all_facts(self, segments: tuple[Segment, ...]) -> Iterator[Fact]:
         yield from self._facts
+        for (shape, spacing), (before, after) in self._resampled.items():
+            text = (
+                f"labels on another grid ({shape} voxels of {spacing} mm) were brought onto the scan's by nearest "
+                f"neighbour: {before:.4g} ml became {after:.4g} ml"
+            )
+            yield Fact("labels", text, {"shape": shape, "before_ml": round(before, 4), "after_ml": round(after, 4)})
         if self._empty:
             names = list(dict.fromkeys(self._empty))
             yield Fact("labels", f"{len(names)} structures have no voxel: {_listed(names)}", {"empty": names})

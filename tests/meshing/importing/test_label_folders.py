@@ -11,6 +11,7 @@ from meshing.errors import NoImagesError, SegmentationError
 from meshing.importing.labels import read_labels
 from meshing.segmentation import segment_volumes
 from meshing.terminology import match
+from meshing.volume import Grid
 from tests.meshing.importing.drawings import GRID, SHAPE, blocks, caret, named_nifti, texts, value
 from tests.meshing.importing.specimens import write_nifti
 
@@ -92,6 +93,15 @@ def test_a_file_of_its_own_keeps_the_plain_key(tmp_path: Path) -> None:
     segmentation, _ = read_labels(tmp_path, GRID)
     np.testing.assert_array_equal(segmentation.mask("aorta"), own == 1)
     np.testing.assert_array_equal(segmentation.mask("aorta_2"), blocks() == 1)
+
+
+def test_masks_on_one_other_grid_are_resampled_in_one_fact(tmp_path: Path) -> None:
+    mask_folder(tmp_path)
+    target = Grid((18, 18, 12), GRID.voxel_to_patient)
+    segmentation, facts = read_labels(tmp_path, target)
+    assert value(facts, "shape") == "20 × 18 × 12"
+    drawn = sum(int((layer > 0).sum()) for layer in segmentation.layers)
+    assert value(facts, "after_ml") == pytest.approx(drawn * GRID.voxel_volume_mm3 / 1000, abs=1e-3)
 
 
 def test_what_is_no_mask_in_the_folder_is_counted_and_never_followed(tmp_path: Path) -> None:
