@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset
 from meshing.errors import ChooseSeriesError, DamagedFileError, GeometryError, MissingSlicesError
 from meshing.importing.scan import SeriesChoice, import_scan, survey
 from tests import dicom_factory as factory
-from tests.meshing.importing.test_dicom_table import assert_is, fact, kinds
+from tests.dicom_checks import assert_is, fact, kinds
 
 Mark = Callable[[int, FileDataset], object]
 

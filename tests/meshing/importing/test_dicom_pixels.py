@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 from meshing.errors import AnatomyError, DamagedFileError, DecodeError, UnsupportedError
 from meshing.importing.scan import import_scan, survey
 from tests import dicom_factory as factory
-from tests.meshing.importing.test_dicom_table import assert_is, fact
+from tests.dicom_checks import assert_is, fact
 
 
 @pytest.mark.parametrize("signed", [False, True])

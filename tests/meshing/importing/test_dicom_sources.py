@@ -23,7 +23,7 @@ from meshing.errors import AnatomyError, ChooseSeriesError, DamagedFileError, No
 from meshing.importing.scan import SeriesChoice, import_scan, survey
 from meshing.progress import Cancelled
 from tests import dicom_factory as factory
-from tests.meshing.importing.test_dicom_table import assert_is
+from tests.dicom_checks import assert_is
 
 
 def zipped(folder: Path, path: Path) -> Path:
