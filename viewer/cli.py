@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _info, _build, _shot, _export, _verify, _sample):
+    for add in (_demo, _inspect, _build, _shot, _export, _verify, _sample):
         add(commands)
     return top
 
@@ -70,7 +70,7 @@ def _demo(commands: Any) -> None:
     )
 
 
-def _info(commands: Any) -> None:
+def _inspect(commands: Any) -> None:
     command = _command(commands, "info", "list the series of a scan, or the structures of a case")
     command.add_argument("path", type=Path, help="folder, DICOMDIR, zip, file, or case")
     _limits(command)
@@ -119,6 +119,14 @@ def _shot(commands: Any) -> None:
     command.add_argument("--centre", type=_point, metavar="L,P,S", help="where the slices cross, LPS mm")
     command.add_argument(
         "--view", default="anterior", help="3D from: anterior, posterior, left, right, superior, inferior, …"
+    )
+    command.add_argument("--overlay", choices=("both", "fill", "outline", "none"), default="both", help="on slices")
+    command.add_argument(
+        "--sheet",
+        action="append",
+        default=[],
+        choices=("axial", "coronal", "sagittal"),
+        help="lay that slice into the 3D view; repeat for more",
     )
     command.add_argument("--language", choices=("en", "zh"), default="en")
 

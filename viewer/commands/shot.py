@@ -14,21 +14,22 @@ from viewer.scene import Choices, keys_of, resolve
 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = read_case(options.case)
-    hidden = set(keys_of(case, options.hide))
-    if options.only:
-        hidden |= set(case.surfaces) - set(keys_of(case, options.only))
     choices = Choices(
         layout=options.layout,
-        hidden=frozenset(hidden),
+        hidden=frozenset(keys_of(case, options.hide)),
+        only=frozenset(keys_of(case, options.only)) if options.only else None,
         window=options.window,
         centre_mm=options.centre,
         view=options.view,
+        overlay=options.overlay,
+        sheets=frozenset(options.sheet),
         language=options.language,
         size=options.size,
     )
     progress(0.1, "arranging")
     scene = resolve(case, choices)
-    check_rendering()
+    if options.layout != "slices":
+        check_rendering()
     progress(0.3, "drawing")
     save_png(options.picture, picture(scene, options.size))
     return {"path": str(options.picture), "bytes": options.picture.stat().st_size, "layout": options.layout}
