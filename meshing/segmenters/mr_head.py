@@ -61,24 +61,25 @@ class HeadSettings:
         Radius of links that are worn away: dura, veins, optic nerves.
     cord_mm
         Radius of the cord; the brainstem is wider.
-    sulcus_mm
-        Half the width of sulci that are closed.
+    sulcus_mm, ventricle_mm
+        Half the width of sulci that are closed, and of ventricles that are filled where they lie deep.
     least_brain_ml, most_brain_ml
         From a newborn's brain to the largest adult's.
     """
 
     spacing_mm: float = 2.0
-    tissue_share: float = 0.2
+    tissue_share: float = 0.13
     gap_mm: float = 8.0
     least_head_ml: float = 500.0
     height_mm: float = 165.0
     middle_mm: float = 45.0
-    darkest: float = 0.5
+    darkest: float = 0.53
     brightest: float = 1.35
     scalp_mm: float = 5.0
     link_mm: float = 2.2
-    cord_mm: float = 7.0
-    sulcus_mm: float = 4.0
+    cord_mm: float = 6.0
+    sulcus_mm: float = 3.5
+    ventricle_mm: float = 10.0
     least_brain_ml: float = 300.0
     most_brain_ml: float = 2200.0
 
@@ -239,9 +240,10 @@ def _brain(even: Float32Array, head: _Head, settings: HeadSettings) -> Mask:
     matter[:, :, : max(0, int(vertex - settings.height_mm / spacing[2]))] = False
     worn = _in_the_middle(eroded(matter, spacing, settings.link_mm), head, settings)
     brain = dilated(worn, spacing, settings.link_mm + max(spacing)) & matter
-    whole = _filled(closed(brain, spacing, settings.sulcus_mm))
-    wide = _in_the_middle(opened(whole, spacing, settings.cord_mm), head, settings)
-    whole &= dilated(wide, spacing, settings.sulcus_mm)
+    hull = closed(brain, spacing, settings.ventricle_mm)
+    whole = closed(brain, spacing, settings.sulcus_mm) | eroded(hull, spacing, 1.2 * settings.ventricle_mm)
+    wide = _in_the_middle(opened(_filled(whole), spacing, settings.cord_mm), head, settings)
+    whole = dilated(wide, spacing, settings.link_mm) & _filled(whole)
     brain_ml = float(whole.sum()) * low.voxel_ml
     if not settings.least_brain_ml <= brain_ml <= settings.most_brain_ml:
         raise _no_brain(brain_ml, "as bright as white and grey matter hold together in the middle of the head")
