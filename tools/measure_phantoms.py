@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -20,11 +19,9 @@ from meshing.phantoms.make import grid_of  # noqa: E402
 from meshing.phantoms.measure import sampled_volume_ml  # noqa: E402
 from meshing.phantoms.recipe import read_recipe  # noqa: E402
 
-read_once = cache(read_recipe)  # in each process
-
 
 def main(name: str = "abdomen") -> None:
-    recipe = read_once(name)
+    recipe = read_recipe(name)
     keys = [part.key for part in recipe.parts if part.structure is not None]
     with ProcessPoolExecutor(max_workers=2) as pool:
         measured = list(pool.map(measure, [name] * len(keys), keys))
@@ -43,7 +40,7 @@ def main(name: str = "abdomen") -> None:
 
 def measure(name: str, key: str) -> tuple[float, float]:
     """Volume and its error, ml."""
-    recipe = read_once(name)
+    recipe = read_recipe(name)
     shape = next(part.shape for part in recipe.parts if part.key == key)
     grid = grid_of(recipe)
     fine, coarse = sampled_volume_ml(shape, grid, 8), sampled_volume_ml(shape, grid, 5)

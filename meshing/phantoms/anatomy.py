@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.phantoms.shapes import Capsule, Carved, Ellipsoid, Point, Shape, Tubes, Union, path
+from meshing.phantoms.compose import Carved, Tubes, Union, path
+from meshing.phantoms.shapes import Capsule, Ellipsoid, Point, Shape
 
 _SIGN = {"left": 1.0, "right": -1.0}
 

@@ -14,7 +14,7 @@ from meshing.phantoms.recipe import Recipe, read_recipe
 from meshing.phantoms.scan import exposed, paint, patches
 from meshing.phantoms.shapes import Bounds
 from meshing.phantoms.tree import Tree
-from meshing.phantoms.voxelise import inside
+from meshing.phantoms.voxelise import voxels_inside
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segmentation
 from meshing.volume import Grid, Volume
@@ -124,7 +124,7 @@ def labelled(recipe: Recipe, grid: Grid) -> Segmentation:
     labels = Labels(recipe.name, grid)
     for item in recipe.parts:
         if item.structure is not None:
-            labels.add(item, *inside(item.shape, grid))
+            labels.add(item, *voxels_inside(item.shape, grid))
     return labels.segmentation()
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from meshing.phantoms.shapes import Shape, Tubes
+from meshing.phantoms.compose import Tubes
+from meshing.phantoms.shapes import Shape
 from meshing.phantoms.voxelise import box_of, field_on, fraction_of_tubes
 from meshing.volume import Grid
 

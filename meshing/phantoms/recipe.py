@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,8 @@ import numpy.typing as npt
 from meshing.errors import NotFoundError
 from meshing.library import asset
 from meshing.phantoms import anatomy
-from meshing.phantoms.shapes import (
-    Ball,
-    Bounds,
-    Capsule,
-    Carved,
-    Column,
-    Ellipsoid,
-    Grown,
-    HalfSpace,
-    Shape,
-    Tubes,
-    Union,
-    grown,
-    path,
-)
+from meshing.phantoms.compose import Carved, Grown, Tubes, Union, grown, path
+from meshing.phantoms.shapes import Ball, Bounds, Capsule, Column, Ellipsoid, HalfSpace, Shape
 from meshing.phantoms.tree import Growth, Tree, even_points, grow
 from meshing.terminology import Structure, structures
 
@@ -83,8 +71,9 @@ class Recipe:
     needle: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
 
 
+@cache
 def read_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of that name; its vessel trees are grown when it is first read.
 
     Raises
     ------

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from meshing.phantoms.compose import grown
 from meshing.phantoms.recipe import Part, Recipe
-from meshing.phantoms.shapes import grown
 from meshing.phantoms.voxelise import Patch, patch
 from meshing.volume import Grid
 

@@ -13,14 +13,12 @@ Hart, "Sphere tracing", The Visual Computer 12 (1996). Closed form of the supere
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-from meshing.errors import GeometryError
 
 Array = npt.NDArray[Any]
 Point = tuple[float, float, float]
@@ -55,7 +53,7 @@ class Ball:
         return _root(np.square(x - a) + np.square(y - b) + np.square(z - c)) - self.radius
 
     def bounds(self) -> Bounds:
-        return _grown((self.centre, self.centre), self.radius)
+        return padded((self.centre, self.centre), self.radius)
 
     @property
     def volume_mm3(self) -> float:
@@ -86,10 +84,10 @@ class Ellipsoid:
         own = self._to_own(x, y, z)
         u, v, w = (along / radius for along, radius in zip(own, self.radii, strict=True))
         if self.powers == (2.0, 2.0):
-            # First-order distance (f / |∇f|): exact on the boundary, and on spheres up to a constant factor nearby.
-            reach = _root(np.square(u) + np.square(v) + np.square(w))
+            # First-order distance f / |∇f|: exact on the boundary; at the very centre it would be 0 / 0.
+            reach = np.maximum(_root(np.square(u) + np.square(v) + np.square(w)), 1e-4)
             slope = _root(sum(np.square(s / radius) for s, radius in zip((u, v, w), self.radii, strict=True)))
-            return reach * (reach - 1.0) / np.maximum(slope, 1e-6)
+            return reach * (reach - 1.0) / np.maximum(slope, 1e-4 / max(self.radii))
         return self._superquadric(u, v, w)
 
     def _superquadric(self, u: Array, v: Array, w: Array) -> Array:
@@ -114,7 +112,7 @@ class Ellipsoid:
         spread = np.abs(turned(self.turn_deg)) @ np.array(self.radii)
         if self.powers == (2.0, 2.0):
             spread = np.sqrt(np.square(turned(self.turn_deg)) @ np.square(self.radii))
-        return _box(np.array(self.centre) - spread, np.array(self.centre) + spread)
+        return box(np.array(self.centre) - spread, np.array(self.centre) + spread)
 
     @property
     def volume_mm3(self) -> float:
@@ -147,7 +145,7 @@ class Capsule:
     def bounds(self) -> Bounds:
         corners = np.array([self.start, self.end])
         radii = np.array([[self.start_radius], [self.end_radius]])
-        return _box((corners - radii).min(axis=0), (corners + radii).max(axis=0))
+        return box((corners - radii).min(axis=0), (corners + radii).max(axis=0))
 
     @property
     def volume_mm3(self) -> float | None:
@@ -224,186 +222,6 @@ class Column:
         return None
 
 
-@dataclass(frozen=True)
-class Union:
-    """Everything in any of the parts; `blend_mm` rounds the creases between them."""
-
-    parts: tuple[Shape, ...]
-    blend_mm: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.parts:
-            raise GeometryError("a union needs a part", where="phantom shape")
-
-    def field(self, x: Array, y: Array, z: Array) -> Array:
-        whole = self.parts[0].field(x, y, z)
-        for part in self.parts[1:]:
-            whole = smooth_minimum(whole, part.field(x, y, z), self.blend_mm)
-        return whole
-
-    def bounds(self) -> Bounds:
-        boxes = np.array([part.bounds() for part in self.parts])
-        # A blend swells the solid by at most a quarter of its width for each pair that meets.
-        return _grown(_box(boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)), self.blend_mm / 2.0)
-
-    @property
-    def volume_mm3(self) -> float | None:
-        return self.parts[0].volume_mm3 if len(self.parts) == 1 else None
-
-
-@dataclass(frozen=True)
-class Carved:
-    """A solid without what `cuts` hold, and only where every one of `keeps` is."""
-
-    solid: Shape
-    cuts: tuple[Shape, ...] = ()
-    keeps: tuple[Shape, ...] = ()
-    blend_mm: float = 0.0
-
-    def field(self, x: Array, y: Array, z: Array) -> Array:
-        return self.carved(self.solid.field(x, y, z), x, y, z)
-
-    def carved(self, whole: Array, x: Array, y: Array, z: Array) -> Array:
-        """The field, given that of the solid."""
-        for cut in self.cuts:
-            whole = -smooth_minimum(-whole, cut.field(x, y, z), self.blend_mm)
-        for keep in self.keeps:
-            whole = -smooth_minimum(-whole, -keep.field(x, y, z), self.blend_mm)
-        return whole
-
-    def bounds(self) -> Bounds:
-        boxes = np.array([shape.bounds() for shape in (self.solid, *self.keeps)])
-        return _box(boxes[:, 0].max(axis=0), boxes[:, 1].min(axis=0))
-
-    @property
-    def volume_mm3(self) -> float | None:
-        return None if self.cuts or self.keeps else self.solid.volume_mm3
-
-
-@dataclass(frozen=True)
-class Grown:
-    """A solid made thicker by `by_mm` on all sides (thinner if negative)."""
-
-    solid: Shape
-    by_mm: float
-
-    def field(self, x: Array, y: Array, z: Array) -> Array:
-        return self.solid.field(x, y, z) - self.by_mm
-
-    def bounds(self) -> Bounds:
-        return _grown(self.solid.bounds(), max(self.by_mm, 0.0))
-
-    @property
-    def volume_mm3(self) -> None:
-        return None
-
-
-@dataclass(frozen=True)
-class Tubes:
-    """A union of capsules, each with its own small box: vessels, ribs, bowel.
-
-    Parameters
-    ----------
-    capsules
-        In any order; joints are balls, so that a polyline has no gaps.
-    """
-
-    capsules: tuple[Capsule, ...]
-    _bounds: Bounds = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        boxes = np.array([capsule.bounds() for capsule in self.capsules])
-        object.__setattr__(self, "_bounds", _box(boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)))
-
-    def field(self, x: Array, y: Array, z: Array) -> Array:
-        whole = self.capsules[0].field(x, y, z)
-        for capsule in self.capsules[1:]:
-            whole = np.minimum(whole, capsule.field(x, y, z))
-        return whole
-
-    def bounds(self) -> Bounds:
-        return self._bounds
-
-    @property
-    def thinnest_mm(self) -> float:
-        """The least radius anywhere."""
-        return min(min(capsule.start_radius, capsule.end_radius) for capsule in self.capsules)
-
-    @property
-    def volume_mm3(self) -> float | None:
-        return self.capsules[0].volume_mm3 if len(self.capsules) == 1 else None
-
-
-def path(points_mm: npt.ArrayLike, radii_mm: npt.ArrayLike, step_mm: float | None = None) -> Tubes:
-    """A smooth tube through the points: a Catmull–Rom curve, cut into capsules.
-
-    Parameters
-    ----------
-    points_mm
-        shape (n, 3), n ≥ 2.
-    radii_mm
-        One, or one per point.
-    step_mm
-        Length of the capsules; None: 4 mm, and more where the tube is thick.
-    """
-    points = np.asarray(points_mm, dtype=np.float64)
-    radii = np.broadcast_to(np.asarray(radii_mm, dtype=np.float64), (len(points),))
-    smooth = spline(np.column_stack([points, radii]), step_mm or max(4.0, 0.6 * float(radii.min())))
-    return polyline(smooth[:, :3], smooth[:, 3])
-
-
-def polyline(points_mm: npt.NDArray[np.float64], radii_mm: npt.NDArray[np.float64]) -> Tubes:
-    """Straight capsules from point to point."""
-    corners = [_point(corner) for corner in points_mm]
-    return Tubes(
-        tuple(
-            Capsule(start, end, float(a), float(b))
-            for start, end, a, b in zip(corners, corners[1:], radii_mm, radii_mm[1:], strict=False)
-        )
-    )
-
-
-def spline(knots: npt.NDArray[np.float64], step_mm: float) -> npt.NDArray[np.float64]:
-    """Points of a Catmull–Rom curve through the knots, about `step_mm` apart; further columns ride along.
-
-    Parameters
-    ----------
-    knots
-        shape (n, 3 or more); the first three columns are mm.
-    """
-    if len(knots) < 3:
-        return knots
-    padded = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
-    pieces = []
-    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
-        count = max(math.ceil(float(np.linalg.norm((c - b)[:3])) / step_mm), 1)
-        t = np.arange(count)[:, None] / count
-        pieces.append(0.5 * (2 * b + t * (c - a) + t**2 * (2 * a - 5 * b + 4 * c - d) + t**3 * (3 * (b - c) + d - a)))
-    return np.vstack([*pieces, knots[-1:]])
-
-
-def grown(solid: Shape, by_mm: float) -> Shape:
-    """The solid thicker by `by_mm` on all sides, thinner if negative; tubes stay tubes."""
-    if not isinstance(solid, Tubes):
-        return Grown(solid, by_mm)
-    capsules = (
-        Capsule(tube.start, tube.end, tube.start_radius + by_mm, tube.end_radius + by_mm)
-        for tube in solid.capsules
-        if min(tube.start_radius, tube.end_radius) + by_mm > 0
-    )
-    return Tubes(tuple(capsules))
-
-
-def smooth_minimum(one: Array, other: Array, blend_mm: float) -> Array:
-    """The smaller of two distances, rounded over `blend_mm` where they cross (quadratic, never above either)."""
-    smaller: Array = np.minimum(one, other)
-    if blend_mm <= 0:
-        return smaller
-    near = np.maximum(blend_mm - np.abs(one - other), 0.0)
-    smaller -= np.square(near) * (0.25 / blend_mm)
-    return smaller
-
-
 @cache
 def turned(turn_deg: Point) -> npt.NDArray[np.float64]:
     """Rotation matrix (3, 3) of turns about L, then P, then S."""
@@ -428,14 +246,17 @@ def _beta(one: float, other: float) -> float:
     return math.exp(math.lgamma(one) + math.lgamma(other) - math.lgamma(one + other))
 
 
-def _point(values: npt.NDArray[np.float64]) -> Point:
+def point(values: npt.NDArray[np.float64]) -> Point:
+    """An array of three as a tuple."""
     x, y, z = values.tolist()
     return x, y, z
 
 
-def _box(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Bounds:
-    return _point(low), _point(high)
+def box(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Bounds:
+    """Two corners as bounds."""
+    return point(low), point(high)
 
 
-def _grown(bounds: Bounds, by_mm: float) -> Bounds:
-    return _box(np.array(bounds[0]) - by_mm, np.array(bounds[1]) + by_mm)
+def padded(bounds: Bounds, by_mm: float) -> Bounds:
+    """Bounds wider by that on all sides."""
+    return box(np.array(bounds[0]) - by_mm, np.array(bounds[1]) + by_mm)

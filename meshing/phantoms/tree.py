@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from meshing.phantoms.shapes import Capsule, Tubes, _point, spline
+from meshing.phantoms.compose import Tubes, spline
+from meshing.phantoms.shapes import Capsule, point
 
 Points = npt.NDArray[np.float64]
 Choices = npt.NDArray[np.bool_]
@@ -60,8 +61,8 @@ class Tree:
         return Tubes(
             tuple(
                 Capsule(
-                    _point(self.points[self.parent[end]]),
-                    _point(self.points[end]),
+                    point(self.points[self.parent[end]]),
+                    point(self.points[end]),
                     float(self.radius[self.parent[end]]),
                     float(self.radius[end]),
                 )
@@ -177,11 +178,11 @@ class _Crown:
 
     def _append(self, start: int, points: Points, radii: Points, targets: Points) -> _Bud:
         capsules, at = [], start
-        for point, radius in zip(points, radii, strict=True):
-            self.points.append(point.round(2))
+        for position, radius in zip(points, radii, strict=True):
+            self.points.append(position.round(2))
             self.parent.append(at)
             self.radius.append(round(float(radius), 3))
-            capsules.append(Capsule(_point(self.points[at]), _point(self.points[-1]), self.radius[-1], self.radius[-1]))
+            capsules.append(Capsule(point(self.points[at]), point(self.points[-1]), self.radius[-1], self.radius[-1]))
             at = len(self.points) - 1
         self.walls.add(capsules, of_tree=True)
         direction = self.points[at] - self.points[self.parent[at]]
