@@ -97,7 +97,7 @@ def _sections(low: Coarse, solid: Mask, z: int, settings: AirwaySettings) -> lis
 
     sx, sy, _ = low.spacing_mm
     air = solid[:, :, z] & (low.values[:, :, z] < settings.lumen_hu)
-    numbers, count = ndimage.label(air)
+    numbers, _ = ndimage.label(air)
     found = []
     for number, window in enumerate(ndimage.find_objects(numbers), start=1):
         part = numbers[window] == number

@@ -88,7 +88,7 @@ def _middle(low: Coarse, solid: Mask, bright: Bright) -> float:
         full = float(np.flatnonzero(solid.any(axis=(1, 2))).mean())
     else:
         full = (float(np.median(spine.x)) + 0.5) * bright.low.factors[0] + bright.low.box[0].start - 0.5
-    return (full + 0.5 - low.box[0].start) / low.factors[0] - 0.5
+    return float((full + 0.5 - low.box[0].start) / low.factors[0] - 0.5)
 
 
 def _drawn(scan: Upright, low: Coarse, lung: Mask, other: Mask, air_hu: float) -> Mask:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meshing.frames import FloatArray
 from meshing.segmenters.morphology import (
     bounding_box,
     closed,
@@ -105,7 +106,7 @@ def _lung_parts(airy: Mask, low: Coarse, settings: LungSettings) -> Mask:
 def _sides(lung: Mask, low: Coarse, middle_x: float, settings: LungSettings) -> tuple[Mask, Mask]:
     left, right = np.zeros_like(lung), np.zeros_like(lung)
     numbers, counts = components(lung)
-    offset_mm = (np.arange(lung.shape[0]) - middle_x) * low.spacing_mm[0]
+    offset_mm: FloatArray = (np.arange(lung.shape[0], dtype=np.float64) - middle_x) * low.spacing_mm[0]
     for number in range(1, len(counts)):
         part = numbers == number
         per_x = part.sum(axis=(1, 2))
@@ -122,7 +123,7 @@ def _sides(lung: Mask, low: Coarse, middle_x: float, settings: LungSettings) -> 
     return left, right
 
 
-def _parted(part: Mask, offset_mm: np.ndarray, low: Coarse, settings: LungSettings) -> tuple[Mask, Mask]:  # type: ignore[type-arg]
+def _parted(part: Mask, offset_mm: FloatArray, low: Coarse, settings: LungSettings) -> tuple[Mask, Mask]:
     """Both lungs of one airy part, parted where it is thinnest: floods meet there that start deep on either side."""
     box = bounding_box(part)
     assert box is not None  # parts are not empty

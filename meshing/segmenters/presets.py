@@ -259,7 +259,7 @@ def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) 
 def _mr_head(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
     from meshing.segmenters import mr_head
 
-    return mr_head.parts_of_mr_head(scan, settings_of(mr_head.MrHeadSettings), progress)
+    return mr_head.head_of_mr(scan, progress)
 
 
 _Run = Callable[[Upright, tuple[Point, ...], Progress], dict[str, Mask]]

@@ -140,11 +140,11 @@ def _aorta(bright: Bright, settings: TreeSettings) -> Chosen:
 
 def _elongation(bright: Bright) -> Floats:
     """Height of each blob in units of the diameter of its mean axial section."""
-    numbers, (sx, sy, sz) = bright.blobs.numbers, bright.low.spacing_mm
+    numbers, step_mm = bright.blobs.numbers, bright.low.spacing_mm[2]
     size = len(bright.blobs) + 1
     heights = np.full(size, 1e-6)
     for z in range(numbers.shape[2]):
-        heights[np.unique(numbers[:, :, z])] += sz
+        heights[np.unique(numbers[:, :, z])] += step_mm
     section_mm2 = np.maximum(1000.0 * bright.blobs.volume_ml / heights, 1e-6)
     elongation: Floats = heights / np.sqrt(4.0 * section_mm2 / np.pi)
     return elongation
