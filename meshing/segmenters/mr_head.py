@@ -31,8 +31,12 @@ from meshing.volume import Voxels
 
 WHERE = "preset mr-head"
 
-# From the middle of the head to the poles of the largest brains.
-REACH_MM = 105.0
+# The fit of the shading. From the middle of the head, 9 cm take in nearly all white matter and little else that is
+# bright. White matter scatters by about 7 %, grey matter lies 30 % below it. The prior for even shading costs nothing
+# where white matter lies all round, and holds the fit where it lies on one side alone.
+REACH_MM = 90.0
+DARKER, BRIGHTER = 0.12, 0.25
+EVENNESS = 0.003
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class HeadSettings:
     middle_mm
         Radius of a ball that white matter takes a good part of, wherever the head is tilted.
     darkest, brightest
-        Grey matter reaches down to about 0.6 and fluid up to 0.35; fat and inflowing blood begin at 1.3.
+        Grey matter reaches down to about 0.6 and fluid up to 0.35; fat and inflowing blood begin at about 1.3.
     scalp_mm
         Scalp and bone are thicker than that everywhere.
     link_mm
@@ -73,8 +77,8 @@ class HeadSettings:
     least_head_ml: float = 500.0
     height_mm: float = 165.0
     middle_mm: float = 45.0
-    darkest: float = 0.53
-    brightest: float = 1.35
+    darkest: float = 0.46
+    brightest: float = 1.4
     scalp_mm: float = 5.0
     link_mm: float = 2.2
     cord_mm: float = 6.0
@@ -180,8 +184,8 @@ def _evened(values: Voxels) -> Float32Array:
 def _shading(head: _Head, settings: HeadSettings) -> Float32Array:
     """What white matter reads at every block: a quadratic in space, fitted from the middle of the head outwards.
 
-    Only values near the fit of the previous, smaller ball count, so grey matter and fluid drop out while the fit
-    follows the shading of the coil. Beyond the reach of the fit it stays what it is there.
+    Only values near the fit of the previous, smaller ball count, more of them above it than below: so grey matter,
+    muscle and fluid drop out while the fit follows the shading of the coil. Beyond its reach it stays what it is there.
     """
     from skimage.filters import threshold_otsu
 
@@ -197,17 +201,17 @@ def _shading(head: _Head, settings: HeadSettings) -> Float32Array:
     logarithm, distance = np.log(low.values[seen]), radius[seen]
     fit = np.zeros(terms.shape[1])
     fit[0] = np.log(white)
-    linear = 4
-    for reach, width, count in (
-        (settings.middle_mm, 0.3, linear),
-        (settings.middle_mm, 0.2, linear),
-        *((reach, 0.2, len(fit)) for reach in np.arange(settings.middle_mm, REACH_MM, 5.0)),
-    ):
-        used = (np.abs(logarithm - terms @ fit) < width) & (distance < reach)
+    reaches = (*3 * (settings.middle_mm,), *np.arange(settings.middle_mm, REACH_MM + 1.0, 5.0), *3 * (REACH_MM,))
+    for step, reach in enumerate(reaches):
+        count = 4 if step < 3 else len(fit)
+        above = logarithm - terms @ fit
+        used = (above > -DARKER) & (above < BRIGHTER) & (distance < reach)
         if used.sum() < 10 * count:
-            raise _no_brain(float(used.sum()) * low.voxel_ml, f"within {width:.0%} of the white matter's {white:.4g}")
+            raise _no_brain(float(used.sum()) * low.voxel_ml, f"about as bright as {white:.4g}, the white matter")
+        few = terms[used][:, :count]
+        even = EVENNESS * float(used.sum()) * np.diag([0.0] + [1.0] * (count - 1))
         fit = np.zeros(len(fit))
-        fit[:count] = np.linalg.lstsq(terms[used][:, :count], logarithm[used], rcond=None)[0]
+        fit[:count] = np.linalg.solve(few.T @ few + even, few.T @ logarithm[used])
     pull = np.minimum(1.0, REACH_MM / np.maximum(radius, 1e-3))
     whole = _terms(*((part * pull).ravel(order="F") for part in offset)) @ fit
     shading: Float32Array = np.exp(whole).astype(np.float32).reshape(radius.shape, order="F")
