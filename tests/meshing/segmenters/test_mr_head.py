@@ -44,9 +44,9 @@ def _rod(radius: float, along: int, start: float, stop: float, *, at: tuple[floa
 
 
 def _shading() -> npt.NDArray[np.float64]:
-    """A coil that sees the right side and the neck a third worse than the vertex."""
+    """A coil that sees the neck and the right side less than half as well as the left of the vertex."""
     x, y, z = _axes()
-    shading: npt.NDArray[np.float64] = np.exp(0.002 * x + 0.003 * z - 0.00002 * y**2)
+    shading: npt.NDArray[np.float64] = np.exp(0.004 * x + 0.005 * z - 0.00003 * y**2)
     return shading
 
 
@@ -54,22 +54,22 @@ def synthetic_head(
     noise: float = 0.05, fat: float = 1.5, seed: int = 3
 ) -> tuple[npt.NDArray[np.float32], dict[str, Mask]]:
     """Voxels in patient order and the truth: nested ellipsoids, with cord, optic nerve, eye and a vein as bridges."""
-    skin = _ellipsoid(76, 94, 86) | _rod(55, 2, -200, 0, at=(0.0, 10.0))
-    skull, fluid = _ellipsoid(69, 87, 79), _ellipsoid(63, 81, 73)
-    brain = _ellipsoid(59, 77, 69)
+    skin = _ellipsoid(76, 94, 77) | _rod(55, 2, -200, 0, at=(0.0, 10.0))
+    skull, fluid = _ellipsoid(69, 87, 70), _ellipsoid(63, 81, 64)
+    brain = _ellipsoid(59, 77, 60)
     values = np.zeros(SHAPE)
     values[skin] = 0.45  # muscle
-    values[skin & ~_ellipsoid(70, 88, 80) & (_axes()[2] > -60)] = fat
+    values[skin & ~_ellipsoid(70, 88, 71) & (_axes()[2] > -55)] = fat
     values[skull] = 0.05
-    values[_rod(10, 2, -200, -66, at=(0.0, 10.0))] = 0.2
+    values[_rod(10, 2, -200, -57, at=(0.0, 10.0))] = 0.2
     values[fluid] = 0.2
     values[brain] = 0.68
-    values[_ellipsoid(53, 71, 63)] = 1.0
+    values[_ellipsoid(53, 71, 54)] = 1.0
     values[_ellipsoid(12, 30, 14, at=(0.0, 0.0, 4.0))] = 0.2
-    values[_rod(5, 2, -200, -60, at=(0.0, 10.0))] = 1.0
+    values[_rod(5, 2, -200, -50, at=(0.0, 10.0))] = 1.0
     values[_rod(2, 1, -90, -60, at=(25.0, -25.0))] = 1.0
     values[_ellipsoid(11, 11, 11, at=(25.0, -88.0, -25.0))] = 0.6
-    values[_rod(1.5, 2, 55, 84, at=(-10.0, 5.0))] = 1.0
+    values[_rod(1.5, 2, 50, 75, at=(-10.0, 5.0))] = 1.0
     chance = np.random.default_rng(seed)
     shaded = values * _shading()
     noisy = np.hypot(shaded + noise * chance.standard_normal(SHAPE), noise * chance.standard_normal(SHAPE))
@@ -107,9 +107,10 @@ def test_brain_and_skin_of_a_shaded_noisy_head_are_found(
 ) -> None:
     truth = head[1]
     assert set(found) == {"skin", "brain"}
-    # A layer half a voxel thick is 1.7 % of this brain and 1 % of this head.
-    assert dice(found["brain"], truth["brain"]) > 0.97
-    assert dice(found["skin"], truth["skin"]) > 0.98
+    # A layer a quarter of a voxel thick is 2 % of this brain, a Dice of 0.99; without evening the shading it is 0.986.
+    # The skin goes out to where the brightest fat blurs into air, and closes the fold between head and neck.
+    assert dice(found["brain"], truth["brain"]) > 0.99
+    assert dice(found["skin"], truth["skin"]) > 0.975
 
 
 def test_brain_is_one_part_without_holes_inside_the_skin(found: dict[str, Mask]) -> None:
@@ -123,9 +124,9 @@ def test_brain_is_one_part_without_holes_inside_the_skin(found: dict[str, Mask])
 @pytest.mark.parametrize(
     "bridge",
     [
-        pytest.param(lambda: _rod(5, 2, -200, -82, at=(0.0, 10.0)), id="cord"),
+        pytest.param(lambda: _rod(5, 2, -200, -68, at=(0.0, 10.0)), id="cord"),
         pytest.param(lambda: _ellipsoid(11, 11, 11, at=(25.0, -88.0, -25.0)), id="eye"),
-        pytest.param(lambda: _rod(1.5, 2, 76, 84, at=(-10.0, 5.0)), id="vein through the skull"),
+        pytest.param(lambda: _rod(1.5, 2, 64, 75, at=(-10.0, 5.0)), id="vein through the skull"),
     ],
 )
 def test_brain_does_not_leak_along_bridges(bridge: Callable[[], Mask], found: dict[str, Mask]) -> None:
@@ -155,7 +156,7 @@ def test_result_is_the_same_in_every_storage_order(
 def test_dark_fat_is_as_good_as_bright_fat() -> None:
     voxels, truth = synthetic_head(fat=0.35)
     masks = head_of_mr(upright(stored(voxels, (0, 1, 2), (False, False, False))))
-    assert dice(masks["brain"], truth["brain"]) > 0.97
+    assert dice(masks["brain"], truth["brain"]) > 0.99
 
 
 def test_brightness_has_no_unit(head: tuple[npt.NDArray[np.float32], dict[str, Mask]], found: dict[str, Mask]) -> None:
@@ -169,7 +170,7 @@ def test_unmeasured_voxels_belong_to_nothing(head: tuple[npt.NDArray[np.float32]
     outside[:, :, :20] = True
     masks = head_of_mr(upright(Volume(plain.voxels, plain.grid, "MR", "", outside)))
     assert not masks["skin"][outside].any()
-    assert dice(masks["brain"], head[1]["brain"]) > 0.97
+    assert dice(masks["brain"], head[1]["brain"]) > 0.99
 
 
 def _constant() -> npt.NDArray[np.float32]:
