@@ -1,7 +1,7 @@
 """Phantom recipes: `assets/phantoms/NAME.toml` read into parts with shapes, Hounsfield units and nesting.
 
 A part adds shapes, cuts others away, and keeps only what lies in yet others; a shape is a table with a `kind`, or the
-name of a helper shape (`[shapes.NAME]`) or of another part. Lengths are LPS mm.
+name of a named shape (`[shapes.NAME]`) or of another part. Lengths are LPS mm.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Workshop:
         )
 
     def named(self, name: str) -> Shape:
-        """The helper shape or part of that name."""
+        """The named shape or part of that name."""
         if name not in self.made:
             row = self.table.get("shapes", {}).get(name) or self.rows.get(name)
             if row is None:
