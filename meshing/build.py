@@ -23,6 +23,8 @@ from meshing.simplify import simplify
 from meshing.surface import Surface, largest_change, volume_ml
 from meshing.volume import Fact, Volume
 
+NO_PRESET = "none"
+
 
 @dataclass(frozen=True)
 class BuildSettings:
@@ -31,7 +33,7 @@ class BuildSettings:
     Parameters
     ----------
     preset
-        Segmenter; None takes the usual one for the modality unless `labels` are given.
+        Segmenter; None takes the usual one for the modality unless `labels` are given, `NO_PRESET` none.
     labels
         Existing label maps (a file or a folder of masks).
     seeds_mm
@@ -124,12 +126,13 @@ def _segmented(
         segmentations["labels"], facts = read_labels(
             settings.labels, volume.grid, limits=settings.limits, progress=part(progress, 0.0, 0.5)
         )
-    if settings.preset is not None or settings.labels is None:
+    wants_preset = settings.preset is not None or settings.labels is None
+    if wants_preset and settings.preset != NO_PRESET:
         preset = settings.preset or preset_for(volume)
         made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
         taken = {s.key for given in segmentations.values() for s in given.segments}
         segmentations["preset"] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
-    if not any(segmentation.segments for segmentation in segmentations.values()):
+    if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
         raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
     return segmentations, facts
 

@@ -81,7 +81,9 @@ def _build(commands: Any) -> None:
     command.add_argument("scan", type=Path, help="DICOM folder, DICOMDIR, zip, NIfTI, NRRD or MHA")
     command.add_argument("case", type=Path, help="case folder to make")
     command.add_argument(
-        "--preset", metavar="NAME", help="segmenter: ct-body, ct-bone, cta-vessels, mr-vessels, mr-head"
+        "--preset",
+        metavar="NAME",
+        help="ct-body, ct-bone, cta-vessels, mr-vessels, mr-head, or none for the scan alone",
     )
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"

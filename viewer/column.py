@@ -60,7 +60,7 @@ def _write_entry(
     dot = _swatch(entry.colours, round(swatch))
     canvas.paste(dot, (round(left), round(middle - swatch / 2)), dot)
     small = round(px * 0.82)
-    volume = _figures(entry.volume_ml)
+    volume = _figures(entry)
     write(canvas, (right, middle), volume, px=small, ink=_SOFT, anchor="rm")
     start = left + swatch + px * 0.55
     count = f" ×{len(entry.keys)}" if len(entry.keys) > 1 else ""
@@ -86,12 +86,14 @@ def _swatch(colours: tuple[Colour, ...], px: int) -> Image.Image:
     return dot.resize((px, px), Image.Resampling.BOX)
 
 
-def _figures(volume_ml: float | None) -> str:
-    if volume_ml is None:
+def _figures(entry: LegendEntry) -> str:
+    """The volume and its spread, with as many digits as the spread leaves meaning to."""
+    if entry.volume_ml is None:
         return ""
-    if volume_ml < 0.01:
+    if entry.volume_ml < 0.01:
         return "<0.01"
-    return f"{volume_ml:,.0f}" if volume_ml >= 100 else f"{volume_ml:.1f}" if volume_ml >= 10 else f"{volume_ml:.2f}"
+    digits = 0 if entry.spread_ml >= 2 else 1 if entry.spread_ml >= 0.2 else 2
+    return f"{entry.volume_ml:,.{digits}f} ± {entry.spread_ml:,.{digits}f}"
 
 
 def _write_notice(canvas: Image.Image, scene: Scene, at: tuple[float, float], width: float) -> None:

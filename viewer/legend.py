@@ -50,6 +50,7 @@ class Shown:
     colour: Colour
     opacity: float
     volume_ml: float | None = None
+    spread_ml: float = 0.0
 
     def name(self, language: Language) -> str:
         """Display name; further copies of a structure ("tumour_2") keep their number."""
@@ -70,12 +71,15 @@ class LegendEntry:
         Theirs, each once; none where they are only counted.
     volume_ml
         Of all of them together; None where that says nothing.
+    spread_ml
+        What half a voxel all round makes of it.
     """
 
     name: str
     keys: tuple[str, ...] = ()
     colours: tuple[Colour, ...] = ()
     volume_ml: float | None = None
+    spread_ml: float = 0.0
 
     @property
     def is_heading(self) -> bool:
@@ -135,11 +139,13 @@ def _lines(ordered: Sequence[Shown], language: Language, family_of: Callable[[Sh
 
 
 def _entry(name: str, members: Sequence[Shown]) -> LegendEntry:
-    volumes = [
-        one.volume_ml for one in members if one.volume_ml is not None and one.structure.system not in _AROUND_ALL
-    ]
+    measured = [one for one in members if one.volume_ml is not None and one.structure.system not in _AROUND_ALL]
     colours = tuple(dict.fromkeys(one.colour for one in members))
-    return LegendEntry(name, tuple(one.key for one in members), colours, sum(volumes) if volumes else None)
+    keys = tuple(one.key for one in members)
+    if not measured:
+        return LegendEntry(name, keys, colours)
+    volume = sum(one.volume_ml or 0.0 for one in measured)
+    return LegendEntry(name, keys, colours, volume, sum(one.spread_ml for one in measured))
 
 
 def _alone(one: Shown) -> str:

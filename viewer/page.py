@@ -103,8 +103,8 @@ def _model(model: Mapping[str, Any]) -> str:
 
 def _structures(report: Mapping[str, Any]) -> str:
     head = (
-        '<tr><th>structure</th><th class="text" lang="zh">名称</th><th class="text">SNOMED CT</th><th>surface ml</th>'
-        "<th>voxels ml</th><th>triangles</th><th>closed</th></tr>"
+        '<tr><th>structure</th><th class="text" lang="zh">名称</th><th class="text">SNOMED CT</th>'
+        "<th>surface ml, ± half a voxel</th><th>voxels ml</th><th>triangles</th><th>closed</th></tr>"
     )
     rows = [_structure_line(row, report["colours"].get(row["key"], "#999")) for row in report["structures"]]
     return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
@@ -115,7 +115,7 @@ def _structure_line(row: Mapping[str, Any], colour: str) -> str:
         f'<td><span class="dot" style="background:{colour}"></span>{escape(row["name"])}</td>',
         f'<td class="text" lang="zh">{escape(row["name_zh"])}</td>',
         f'<td class="text">{escape(row["code"])}</td>',
-        f"<td>{row['volume_ml']:.2f}</td>",
+        f"<td>{row['volume_ml']:.2f} ± {row['volume_spread_ml']:.2f}</td>",
         f"<td>{row['voxel_volume_ml']:.2f}</td>",
         f"<td>{row['triangles']:,}</td>",
         f"<td>{'yes' if row['closed'] and row['manifold'] else 'NO'}</td>",

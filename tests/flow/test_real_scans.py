@@ -102,6 +102,15 @@ def test_enhanced_multiframe_offers_its_phases(real_data: Find, tmp_path: Path) 
     folder = real_data("mr_enhanced_multiframe")
     (series,) = [row for row in answer("info", folder)["series"] if row["usable"]]
     assert series["phases"] == 4
+    built = answer("build", folder, tmp_path / "case", "--phase", 1, "--preset", "none")
+    assert built["grid"]["shape"] == [64, 64, 6]
+    assert built["grid"]["spacing_mm"] == pytest.approx([3.375, 3.375, 2.4], abs=0.001)
+    assert built["structures"] == []
+    answer("shot", tmp_path / "case", tmp_path / "slices.png", "--layout", "slices", "--size", "800x600")
+    assert np.asarray(Image.open(tmp_path / "slices.png").convert("L")).std() > 15
+    nothing = anatomyxr("export", tmp_path / "case", tmp_path / "empty.glb")
+    assert nothing.returncode == 1
+    assert "Try: " in nothing.stderr
     refused = anatomyxr("build", folder, tmp_path / "none", "--preset", "mr-head")
     assert refused.returncode == 1
     assert "--phase" in refused.stderr

@@ -54,11 +54,12 @@ def as_text(result: dict[str, Any]) -> str:
     spacing = " × ".join(f"{mm:.3g}" for mm in grid["spacing_mm"])
     lines = [f"{result['case']}: {shape} voxels of {spacing} mm", ""]
     lines += table(
-        ("structure", "ml", "voxels ml", "triangles", "closed", "manifold"),
+        ("structure", "ml", "± half a voxel", "voxels ml", "triangles", "closed", "manifold"),
         [
             (
                 row["name"],
                 f"{row['volume_ml']:.2f}",
+                f"{row['volume_spread_ml']:.2f}",
                 f"{row['voxel_volume_ml']:.2f}",
                 row["triangles"],
                 "yes" if row["closed"] else "NO",

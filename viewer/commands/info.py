@@ -32,10 +32,17 @@ def as_text(result: dict[str, Any]) -> str:
     if "series" in result:
         return "\n".join(_series_lines(result["series"]))
     rows = [
-        (row["name"], row["name_zh"], f"{row['volume_ml']:.2f}", row["triangles"], row["code"])
+        (
+            row["name"],
+            row["name_zh"],
+            f"{row['volume_ml']:.2f}",
+            f"{row['volume_spread_ml']:.2f}",
+            row["triangles"],
+            row["code"],
+        )
         for row in result["structures"]
     ]
-    lines = table(("structure", "名称", "ml", "triangles", "SNOMED CT"), rows)
+    lines = table(("structure", "名称", "ml", "± half a voxel", "triangles", "SNOMED CT"), rows)
     return "\n".join([*lines, "", *(f"· {fact['text']}" for fact in result["facts"])])
 
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from meshing.case import Case
+from meshing.describe import volume_spread_ml
 from meshing.errors import NotFoundError
 from meshing.frames import FloatArray
 from meshing.segmentation import Segment, Segmentation
@@ -130,7 +131,8 @@ def _part(case: Case, key: str, structure: Structure, choices: Choices) -> Part:
     opacity = min(max(choices.opacity.get(key, structure.opacity), 0.0), 1.0)
     surface = case.surfaces.get(key)
     if surface is not None and len(surface.faces):
-        shown = Shown(key, structure, structure.colour, opacity, volume_ml(surface.vertices, surface.faces))
+        volume = volume_ml(surface.vertices, surface.faces)
+        shown = Shown(key, structure, structure.colour, opacity, volume, volume_spread_ml(case, key))
         return Part(shown, Triangles(surface.vertices, surface.faces))
     for segmentation in case.segmentations.values():
         for segment in segmentation.segments:
