@@ -224,7 +224,7 @@ def test_accuracy_table_shows_who_keeps_a_thin_vessel() -> None:
     vessel = Kind(1.0, 12.0)
     found = accuracy_table((vessel,), poses=2)[vessel]
     ours, raw, usual = found["AnatomyXR"], found["marching cubes, raw"], found["Slicer's usual, sinc 40/0.01"]
-    assert ours.volume == pytest.approx(raw.volume, abs=0.01)
+    assert raw.volume < ours.volume <= raw.volume + 0.03  # the change that decision 0007 allows
     assert ours.mean_mm < raw.mean_mm
     assert usual.volume < -0.4
     assert abs(found["voxel count"].worst_volume) < 0.15

@@ -91,7 +91,7 @@ def test_no_planted_identity_leaves_the_door(planted: tuple[Path, list[str]], tm
     link = tmp_path / "link.json"
     for arguments in (
         ("info", scan, "--json"),
-        ("build", scan, out / "case", "--preset", "ct-bone", "--keep-link", link, "--json"),
+        ("build", scan, out / "case", "--preset", "ct-body", "--keep-link", link, "--json"),
         ("info", out / "case"),
         ("shot", out / "case", out / "shot.png", "--size", "400x300"),
         *(("export", out / "case", out / f"model{suffix}", "--json") for suffix in (".glb", ".stl", ".ply", ".obj")),

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -72,13 +73,22 @@ def test_model_is_verified_again_by_the_command(demo: dict[str, Any]) -> None:
 
 def test_swapped_sides_are_refused_by_the_command(demo: dict[str, Any], tmp_path: Path) -> None:
     blob = Path(demo["model"]).read_bytes()
-    assert b'"kidney_left"' in blob
-    swapped = blob.replace(b'"kidney_left"', b'"kidney_XXXX"').replace(b'"kidney_right"', b'"kidney_left" ')
+    (length,) = struct.unpack_from("<I", blob, 12)
+    tree = json.loads(blob[20 : 20 + length])
+    swap = {"kidney_left": "kidney_right", "kidney_right": "kidney_left"}
+    renamed = [node for node in tree["nodes"] if node.get("name") in swap]
+    assert len(renamed) == 2
+    for node in renamed:
+        node["name"] = swap[node["name"]]
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    rest = blob[20 + length :]
     broken = tmp_path / "broken.glb"
-    broken.write_bytes(swapped.replace(b'"kidney_XXXX"', b'"kidney_right"'[: len(b'"kidney_XXXX"')]))
+    header = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
+    broken.write_bytes(header + text + rest)
     done = anatomyxr("verify", broken, "--case", demo["case"])
     assert done.returncode == 1
-    assert "kidney" in done.stdout + done.stderr
+    assert "kidney_left" in done.stdout
 
 
 def test_info_of_a_case_lists_its_structures(demo: dict[str, Any]) -> None:
@@ -93,9 +103,9 @@ def test_export_within_a_budget(demo: dict[str, Any], tmp_path: Path, suffix: st
     assert Path(found["path"]).stat().st_size == found["bytes"]
     assert found["triangles"] <= 44_000
     assert found["triangles"] == sum(row["triangles"] for row in found["structures"])
-    assert found["verified"] is (suffix == ".glb")
+    assert found["verified"] is True
     for row in found["structures"]:
-        assert 0 <= row["mean_deviation_mm"] <= row["max_deviation_mm"] < 5.0
+        assert 0 <= row["mean_deviation_mm"] <= row["max_deviation_mm"] < 10.0
 
 
 def test_export_of_named_structures_only(demo: dict[str, Any], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from viewer.render import picture, save_png
 from viewer.scene import Choices, resolve
 
 BUDGET = 250_000
-"""Triangles of the demo's model: what a stand-alone headset of 2020 still draws with ease."""
+"""Triangles of the demo: what a stand-alone headset of 2020 still draws with ease."""
 
 PICTURES = (
     ("four-up.png", Choices(layout="four-up", size=(1600, 1200)), "Three slices and the surfaces made from them"),
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     folder: Path = options.out
     write_case(folder / "case", built.case)
     case = read_case(folder / "case")
-    model = export(case, folder / "abdomen.glb", ExportSettings(budget=BUDGET), progress=part(progress, 0.5, 0.7))
+    model = export(case, folder / "abdomen.glb", ExportSettings(), progress=part(progress, 0.5, 0.7))
     for done, (file, choices, _) in enumerate(PICTURES):
         progress(0.7 + 0.1 * done, f"drawing {file}")
         save_png(folder / file, picture(resolve(case, choices), choices.size))
@@ -69,7 +69,7 @@ def _built_phantom(progress: Progress) -> Built:
         made = phantom("abdomen", progress=part(progress, 0.0, 0.6))
     with watch.stage("surfaces"):
         segmentations = {"main": made.segmentation}
-        surfaces = surfaces_of(segmentations, BuildSettings(), progress=part(progress, 0.6, 1.0))
+        surfaces = surfaces_of(segmentations, BuildSettings(budget=BUDGET), progress=part(progress, 0.6, 1.0))
     case = Case("demo-abdomen", {"scan": made.volume}, segmentations, surfaces)
     return Built(case, watch.seconds, {})
 
