@@ -56,8 +56,8 @@ class Blobs:
         Distance from the dark, same shape.
     volume_ml, radius_mm
         Volume; radius of the largest ball inside.
-    median
-        Median value.
+    median, peak
+        Median value, and the value that only a tenth of its voxels pass.
     texture
         Lower quartile of the local standard deviation: noise in a lumen, several times that in spongy bone.
     core_minus_rim
@@ -70,6 +70,7 @@ class Blobs:
     volume_ml: Floats
     radius_mm: Floats
     median: Floats
+    peak: Floats
     texture: Floats
     core_minus_rim: Floats
     contacts: Contacts
@@ -102,6 +103,7 @@ def find_blobs(values: Float32Array, bright: Mask, spacing_mm: Spacing, least_de
         volume_ml=order.counts() * float(np.prod(spacing_mm)) / 1000.0,
         radius_mm=np.nan_to_num(order.quantile(depth, 1.0)),
         median=median,
+        peak=np.nan_to_num(order.quantile(values, 0.9)),
         texture=np.nan_to_num(order.quantile(local_std, 0.25)),
         core_minus_rim=_core_minus_rim(values, depth, order, float(np.cbrt(np.prod(spacing_mm)))),
         contacts=_contacts(numbers, values, depth, median, spacing_mm),

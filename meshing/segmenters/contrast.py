@@ -18,8 +18,9 @@ from meshing.segmenters.cuts import cheapest_cut, joined
 from meshing.segmenters.morphology import bounding_box, closed, filled_in_slices
 from meshing.segmenters.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
-# Thin ribs of thin bone speak weakly for contrast; a group of blobs counts only where one of them speaks clearly.
-_PROOF = -0.2
+# Thin ribs speak weakly for contrast, thin arteries for bone: a group of blobs counts as either only where one of its
+# blobs says so clearly.
+_PROOF_OF_CONTRAST, _PROOF_OF_BONE = -0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,13 @@ class Bright:
         return self.blobs.mask(self.is_contrast)
 
 
-def bright_parts(scan: Upright, body: Body, settings: ContrastSettings, level_hu: float | None = None) -> Bright:
+def bright_parts(scan: Upright, body: Body, settings: ContrastSettings, most_hu: float = np.inf) -> Bright:
     """Everything bright in the body.
 
     Parameters
     ----------
-    level_hu
-        Brightness of the vessels sought, where it is known (from seeds); else it is estimated.
+    most_hu
+        The vessels sought are no brighter than that (from seeds); how bright they are is estimated.
     """
     from scipy import ndimage
 
@@ -94,7 +95,7 @@ def bright_parts(scan: Upright, body: Body, settings: ContrastSettings, level_hu
     values = np.asfortranarray(ndimage.gaussian_filter(low.values, 0.5))
     deviation = local_deviation(values, low.spacing_mm)
     soft, noise = _soft_tissue(values, deviation, inside, settings)
-    level = level_hu if level_hu is not None else _contrast_level(values, deviation, inside, noise, settings)
+    level = min(most_hu, _contrast_level(values, deviation, inside, noise, settings))
     threshold = max(settings.least_hu, soft + settings.level_share * (level - soft))
     blobs = find_blobs(values, inside & (values > threshold), low.spacing_mm, settings.basin_mm)
     evidence = _bone_evidence(blobs, soft, low.mean_spacing_mm, settings)
@@ -102,14 +103,30 @@ def bright_parts(scan: Upright, body: Body, settings: ContrastSettings, level_hu
     cut = cheapest_cut(
         blobs.contacts,
         door_mm2(blobs, settings),
-        surface_mm2 * np.maximum(-evidence, 0),
+        0.3 * surface_mm2 * np.maximum(-evidence, 0),  # bone is the common case: contrast needs the better reasons
         surface_mm2 * np.maximum(evidence, 0),
     )
-    contacts = blobs.contacts
-    passable = cut.source[contacts.first] & cut.source[contacts.second]
-    is_contrast = cut.source & joined(contacts, passable, cut.source & (evidence <= _PROOF))
+    is_contrast = _proven(blobs, cut.source, evidence <= _PROOF_OF_CONTRAST)
+    is_bone = _proven(blobs, cut.sink, evidence >= _PROOF_OF_BONE)
+    is_contrast = _with_branches(blobs, is_contrast, is_bone, settings)
     airy = (inside & (values < -500.0)).sum(axis=(0, 1)) / np.maximum(inside.sum(axis=(0, 1)), 1)
-    return Bright(low, values, blobs, cut.sink, is_contrast, soft, noise, threshold, airy)
+    return Bright(low, values, blobs, is_bone, is_contrast, soft, noise, threshold, airy)
+
+
+def _proven(blobs: Blobs, side: npt.NDArray[np.bool_], proof: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The blobs of a side that hang together with a proof."""
+    contacts = blobs.contacts
+    proven: npt.NDArray[np.bool_] = side & joined(contacts, side[contacts.first] & side[contacts.second], side & proof)
+    return proven
+
+
+def _with_branches(
+    blobs: Blobs, is_contrast: npt.NDArray[np.bool_], is_bone: npt.NDArray[np.bool_], settings: ContrastSettings
+) -> npt.NDArray[np.bool_]:
+    """Contrast, with the undecided blobs that it opens into: branches too thin to tell from bone by themselves."""
+    contacts = blobs.contacts
+    passable = ~is_bone[contacts.first] & ~is_bone[contacts.second] & (contacts.brightness > settings.wall[0])
+    return joined(contacts, passable, is_contrast)
 
 
 def door_mm2(blobs: Blobs, settings: ContrastSettings) -> Floats:
@@ -146,11 +163,13 @@ def _bone_evidence(blobs: Blobs, soft_hu: float, voxel_mm: float, settings: Cont
     """
     radius = blobs.radius_mm / voxel_mm
     rough = blobs.texture / np.maximum(blobs.median - soft_hu, 1.0)
-    bulge = np.clip(blobs.core_minus_rim / np.maximum(blobs.median, 1.0), -0.5, 0.6)
-    bulge *= np.clip((radius - 4.0) / 2.0, 0, 1)
-    limit = settings.rough + np.clip(0.07 * (5.0 - radius), 0.0, 0.18)
-    evidence = np.clip((rough - 0.25 * bulge - limit) / 0.06, -1.0, 2.0)
-    sure_of_bone, sure_of_contrast = np.clip((radius - 0.8) / 3.0, 0, 1), np.clip((radius - 2.5) / 2.5, 0, 1)
+    limit = settings.rough + np.clip(0.09 * (5.0 - radius), 0.0, 0.28)
+    bulge = blobs.core_minus_rim / np.maximum(blobs.median, 1.0)
+    shell = np.clip((0.09 - bulge) / 0.03, -2.0, 2.0) * np.clip((radius - 4.0) / 2.0, 0, 1)
+    # Partial volume makes every rim darker than its core; a rim that is brighter in spite of it is cortex.
+    cortex = np.clip(-bulge / 0.1, 0.0, 2.0) * np.clip(radius - 2.5, 0, 1)
+    evidence = np.clip((rough - limit) / 0.06 + shell + cortex, -1.0, 2.0)
+    sure_of_bone, sure_of_contrast = np.clip((radius - 0.8) / 3.0, 0, 1), np.clip((radius - 3.0) / 2.0, 0, 1)
     weighted: Floats = evidence * np.where(evidence > 0, sure_of_bone, sure_of_contrast)
     return weighted
 

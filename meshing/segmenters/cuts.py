@@ -58,17 +58,26 @@ def cheapest_cut(contacts: Contacts, weight_mm2: Floats, source_mm2: Floats, sin
     return Cut(source=_reached(rest, source)[: count + 1], sink=_reached(rest.T.tocsr(), sink)[: count + 1])
 
 
-def joined(contacts: Contacts, passable: npt.NDArray[np.bool_], starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+Chosen = npt.NDArray[np.bool_]
+
+
+def joined(contacts: Contacts, passable: Chosen, starts: Chosen) -> Chosen:
     """The blobs that can be reached from `starts` through passable contacts."""
+    group = groups(contacts, passable, len(starts))
+    reached: Chosen = np.isin(group, group[starts])
+    reached[0] = False
+    return reached
+
+
+def groups(contacts: Contacts, passable: Chosen, size: int) -> npt.NDArray[np.int32]:
+    """Per blob, the number of its group: blobs that hang together through passable contacts."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
     first, second = contacts.first[passable], contacts.second[passable]
-    graph = csr_matrix((np.ones(len(first), np.int8), (first, second)), shape=(len(starts), len(starts)))
-    _, part = connected_components(graph, directed=False)
-    reached: npt.NDArray[np.bool_] = np.isin(part, part[starts])
-    reached[0] = False
-    return reached
+    graph = csr_matrix((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
+    group: npt.NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return group
 
 
 def _reached(graph: object, start: int) -> npt.NDArray[np.bool_]:

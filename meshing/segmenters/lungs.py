@@ -12,6 +12,7 @@ import numpy as np
 
 from meshing.frames import FloatArray
 from meshing.segmenters.morphology import (
+    Components,
     bounding_box,
     closed,
     components,
@@ -38,6 +39,8 @@ class LungSettings:
         … and its values spread less than this from quarter to quarter, which stool does not.
     least_ml, least_share
         Smaller parts, in themselves or against the largest, are no lung.
+    apex_mm, apex_share
+        Both lungs begin at the same height, but for that much or that share of the height of the higher one.
     bridge_mm
         Bridges thinner than this between an airy part and another are cut before it is judged.
     vessel_mm
@@ -53,6 +56,8 @@ class LungSettings:
     deep_spread_hu: float
     least_ml: float
     least_share: float
+    apex_mm: float
+    apex_share: float
     bridge_mm: float
     vessel_mm: float
     side_mm: float
@@ -88,19 +93,31 @@ def lungs_of(low: Coarse, solid: Mask, airway: Mask | None, middle_x: float, set
 
 
 def _lung_parts(airy: Mask, low: Coarse, settings: LungSettings) -> Mask:
-    """The airy parts that are lung by size, density and evenness."""
+    """The airy parts that are lung by size, density, evenness and height."""
     cores = eroded(airy, low.spacing_mm, settings.bridge_mm)
     numbers, counts = components(cores)
     keep = np.zeros(len(counts), np.bool_)
     for number in np.flatnonzero(counts * low.voxel_ml >= settings.least_ml):
         if number == 0 or (keep.any() and counts[number] < settings.least_share * counts[keep].max()):
             continue
-        values = low.values[numbers == number]
-        quarter, middle, three_quarters = np.percentile(values, [25, 50, 75])
+        quarter, middle, three_quarters = np.percentile(low.values[numbers == number], [25, 50, 75])
         lowest, highest = settings.deep_hu
         keep[number] = lowest <= middle <= highest and three_quarters - quarter <= settings.deep_spread_hu
+    keep &= _high_enough(numbers, keep, low, settings)
     lung: Mask = dilated(keep[numbers], low.spacing_mm, 1.5 * settings.bridge_mm) & airy
     return lung
+
+
+def _high_enough(numbers: Components, keep: Mask, low: Coarse, settings: LungSettings) -> Mask:
+    """Which parts begin about where the highest begins, as both lungs do, and not below it, as gas in the bowel does."""
+    bottom, top = np.zeros(len(keep)), np.full(len(keep), -np.inf)
+    for number in np.flatnonzero(keep):
+        heights = np.flatnonzero((numbers == number).any(axis=(0, 1))) * low.spacing_mm[2]
+        bottom[number], top[number] = heights[0], heights[-1]
+    highest = int(top.argmax())
+    drop_mm = max(settings.apex_mm, settings.apex_share * (top[highest] - bottom[highest]))
+    high: Mask = top >= top[highest] - drop_mm
+    return high
 
 
 def _sides(lung: Mask, low: Coarse, middle_x: float, settings: LungSettings) -> tuple[Mask, Mask]:

@@ -18,7 +18,7 @@ from meshing.progress import Progress
 from meshing.segmenters.blobs import Floats
 from meshing.segmenters.body import BodySettings, find_body
 from meshing.segmenters.contrast import Bright, ContrastSettings, Spine, bright_parts, door_mm2, spine_of
-from meshing.segmenters.cuts import FIRM, cheapest_cut, joined
+from meshing.segmenters.cuts import FIRM, cheapest_cut, groups, joined
 from meshing.segmenters.morphology import bounding_box, closed, dilated, nearest_of, opened, touching
 from meshing.segmenters.seeds import brightness_at, checked_seeds
 from meshing.segmenters.upright import Mask, Upright, to_full
@@ -41,6 +41,8 @@ class TreeSettings:
         A blob this fat, and so much fatter than the root, is a chamber or an organ.
     undiluted_ratio
         A blob so much brighter than the root is a vein full of contrast that has not passed the heart.
+    organ_share, organ_ml
+        Blobs less bright than this share of the root that hang together and are so large are the tissue of an organ.
     open_door
         Least brightness of a contact within one lumen, in units of the darker side.
     grow_share, grow_least_hu, grow_mm
@@ -58,6 +60,8 @@ class TreeSettings:
     chamber_mm: float
     chamber_ratio: float
     undiluted_ratio: float
+    organ_share: float
+    organ_ml: float
     open_door: float
     grow_share: float
     grow_least_hu: float
@@ -84,13 +88,13 @@ def arteries_of_ct(scan: Upright, settings: CtaSettings, seeds_mm: tuple[Point, 
         If a seed lies outside the scan or in no contrast, or no tree is found.
     """
     seeds = checked_seeds(scan, seeds_mm, WHERE)
-    level = None
+    most_hu = np.inf
     if len(seeds):
-        level = brightness_at(scan, seeds, seeds_mm, settings.contrast.least_hu, WHERE)
+        most_hu = brightness_at(scan, seeds, seeds_mm, settings.contrast.least_hu, WHERE)
     progress(0.05, "finding the body")
     body = find_body(scan, settings.body)
     progress(0.25, "telling contrast from bone")
-    bright = bright_parts(scan, body, settings.contrast, level)
+    bright = bright_parts(scan, body, settings.contrast, most_hu)
     progress(0.55, "finding the root of the tree")
     aorta = _aorta(bright, settings.tree)
     roots = _roots(bright, scan, seeds, aorta, settings.tree)
@@ -110,7 +114,8 @@ Chosen = npt.NDArray[np.bool_]
 def _roots(bright: Bright, scan: Upright, seeds: Floats, aorta: Chosen, settings: TreeSettings) -> Chosen:
     """The blobs that the tree starts from, bool per blob."""
     if len(seeds):
-        return _blobs_at(bright, scan, seeds)
+        seeded = _blobs_at(bright, scan, seeds)
+        return seeded | aorta if (seeded & aorta).any() else seeded
     if aorta.any():
         return aorta
     contrast_ml = np.where(bright.is_contrast, bright.blobs.volume_ml, 0.0)
@@ -212,13 +217,25 @@ def _strangers(bright: Bright, roots: Chosen, settings: TreeSettings) -> Chosen:
     root_mm = float(blobs.radius_mm[roots].max())
     root_hu = float(np.average(blobs.median[roots], weights=blobs.volume_ml[roots]))
     fat = blobs.radius_mm > max(settings.chamber_mm, settings.chamber_ratio * root_mm)
+    dim = ~roots & (blobs.peak < bright.soft_hu + settings.organ_share * (root_hu - bright.soft_hu))
+    organ = dim & (_group_ml(bright, dim) > settings.organ_ml)
     undiluted = blobs.median > settings.undiluted_ratio * root_hu
     undiluted &= blobs.radius_mm > 3.0 * bright.low.mean_spacing_mm
     spine = spine_of(bright)
     if spine is not None:
-        fat &= (_share_before_spine(bright, spine, settings) < 0.5) | _share_in_chest(bright)
-    strangers: Chosen = (fat | undiluted) & ~roots
+        beside = _share_before_spine(bright, spine, settings) >= 0.5
+        fat &= ~beside | _share_in_chest(bright)
+        organ &= ~beside  # unmixed blood of the aorta is dim too
+    strangers: Chosen = (fat | undiluted | organ) & ~roots
     return strangers
+
+
+def _group_ml(bright: Bright, chosen: Chosen) -> Floats:
+    """Per blob, the volume of all chosen blobs that it hangs together with."""
+    contacts = bright.blobs.contacts
+    group = groups(contacts, chosen[contacts.first] & chosen[contacts.second], len(chosen))
+    volume: Floats = np.bincount(group, weights=np.where(chosen, bright.blobs.volume_ml, 0.0))[group]
+    return volume
 
 
 def _share_in_chest(bright: Bright) -> Chosen:
