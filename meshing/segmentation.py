@@ -120,20 +120,19 @@ def stack_masks(
     inside
         key → key of the segment that contains it.
     """
-    layers: list[npt.NDArray[np.uint16]] = []
+    layers: list[Labels] = []
     segments: list[Segment] = []
     for key, mask in masks.items():
         if not mask.any():
             continue
-        free = (number for number, layer in enumerate(layers) if not layer[mask].any())
+        free = (number for number, layer in enumerate(layers) if not np.logical_and(layer, mask).any())
         number = next(free, len(layers))
         if number == len(layers):
-            layers.append(np.zeros(grid.shape, np.uint16, order="F"))
+            few = len(masks) < 256
+            layers.append(np.zeros(grid.shape, np.uint8, "F") if few else np.zeros(grid.shape, np.uint16, "F"))
         label = len(segments) + 1
-        layers[number][mask] = label
+        np.copyto(layers[number], label, where=mask)
         segments.append(Segment(key, label, number, structures[key], (inside or {}).get(key)))
-    if len(segments) < 256:
-        return Segmentation(tuple(layer.astype(np.uint8) for layer in layers), grid, tuple(segments), source)
     return Segmentation(tuple(layers), grid, tuple(segments), source)
 
 

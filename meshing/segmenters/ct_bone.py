@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, part
 from meshing.segmenters.body import Body, BodySettings, find_body
 from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts
 from meshing.segmenters.morphology import (
+    Components,
     bounding_box,
     closed,
-    components,
     dilated,
     distance_from,
     filled_in_slices,
+    parts_that,
     touching,
 )
-from meshing.segmenters.upright import Mask, Upright, to_full
+from meshing.segmenters.upright import Box, Mask, Upright, to_full
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,10 @@ def _marrow(bright: Bright, settings: BoneSettings) -> Mask:
 
 def _sure_islands(dense: Mask, sure: Mask, least_voxels: float, least_sure: float) -> Mask:
     """The parts that are large enough and hold enough voxels that are certainly bone."""
-    numbers, counts = components(dense)
-    certain = np.bincount(numbers[dense & sure], minlength=len(counts))
-    keep = (counts >= least_voxels) & (certain >= least_sure * counts)
-    keep[0] = False
-    kept: Mask = keep[numbers]
-    return kept
+
+    def are_sure(labels: Components, counts: npt.NDArray[np.int64], box: Box) -> npt.NDArray[np.bool_]:
+        flat = labels.ravel(order="F")
+        certain = np.bincount(flat[sure[box].ravel(order="F")], minlength=len(counts))
+        return (counts >= least_voxels) & (certain >= least_sure * counts)
+
+    return parts_that(dense, are_sure)

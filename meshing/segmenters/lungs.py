@@ -109,7 +109,7 @@ def _lung_parts(airy: Mask, low: Coarse, settings: LungSettings) -> Mask:
 
 
 def _high_enough(numbers: Components, keep: Mask, low: Coarse, settings: LungSettings) -> Mask:
-    """Which parts begin about where the highest begins, as both lungs do, and not below it, as gas in the bowel does."""
+    """Which parts begin about where the highest begins, as both lungs do, not below it, as gas in the bowel does."""
     bottom, top = np.zeros(len(keep)), np.full(len(keep), -np.inf)
     for number in np.flatnonzero(keep):
         heights = np.flatnonzero((numbers == number).any(axis=(0, 1))) * low.spacing_mm[2]

@@ -6,6 +6,7 @@ beyond the edge of the array counts as more of the same, so a body that is cut b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,10 @@ def components(mask: Mask, *, diagonal: bool = False) -> tuple[Components, npt.N
     if box is None:
         return labels, np.array([mask.size], np.int64)
     found = SimpleITK.ConnectedComponent(to_image(mask[box], (1.0, 1.0, 1.0)), diagonal)
-    numbers = from_image(found)
-    counts = np.bincount(numbers.ravel(order="K"))
-    order = np.argsort(-counts[1:], kind="stable")
-    rank = np.zeros(len(counts), np.uint32)
-    rank[1 + order] = np.arange(1, len(counts), dtype=np.uint32)
-    labels[box] = rank[numbers]
-    return labels, np.concatenate([[mask.size - counts[1:].sum()], counts[1:][order]]).astype(np.int64)
+    labels[box] = from_image(SimpleITK.RelabelComponent(found, minimumObjectSize=0, sortByObjectSize=True))
+    counts = np.bincount(labels[box].ravel(order="K")).astype(np.int64)
+    counts[0] += mask.size - labels[box].size
+    return labels, counts
 
 
 def largest(mask: Mask) -> Mask:
@@ -134,20 +132,42 @@ def largest(mask: Mask) -> Mask:
 
 def without_small(mask: Mask, least_voxels: float) -> Mask:
     """The mask without parts of fewer voxels than that."""
-    labels, counts = components(mask)
-    keep = counts >= least_voxels
-    keep[0] = False
-    kept: Mask = keep[labels]
-    return kept
+    return parts_that(mask, lambda labels, counts, box: counts >= least_voxels)
 
 
 def touching(mask: Mask, seeds: Mask) -> Mask:
     """The connected parts of `mask` that hold a voxel of `seeds`."""
-    labels, counts = components(mask)
-    keep = np.zeros(len(counts), np.bool_)
-    keep[np.unique(labels[seeds & mask])] = True
+
+    def hold_a_seed(labels: Components, counts: npt.NDArray[np.int64], box: Box) -> npt.NDArray[np.bool_]:
+        held = np.zeros(len(counts), np.bool_)
+        held[labels.ravel(order="F")[seeds[box].ravel(order="F")]] = True
+        return held
+
+    return parts_that(mask, hold_a_seed)
+
+
+PartTest = Callable[[Components, npt.NDArray[np.int64], Box], npt.NDArray[np.bool_]]
+
+
+def parts_that(mask: Mask, test: PartTest) -> Mask:
+    """The connected parts that pass a test.
+
+    Parameters
+    ----------
+    test
+        Gets the part numbers in a box, voxel counts by number, and the box; says by number whether to keep a part.
+    """
+    import SimpleITK
+
+    kept = np.zeros(mask.shape, np.bool_, order="F")
+    box = bounding_box(mask)
+    if box is None:
+        return kept
+    labels = from_image(SimpleITK.ConnectedComponent(to_image(mask[box], (1.0, 1.0, 1.0))))
+    flat = labels.ravel(order="F")  # flat, because looking up along memory is several times faster
+    keep = test(labels, np.bincount(flat), box)
     keep[0] = False
-    kept: Mask = keep[labels]
+    kept[box] = keep[flat].reshape(labels.shape, order="F")
     return kept
 
 

@@ -154,13 +154,24 @@ def coarse(scan: Upright, spacing_mm: float, *, most_voxels: float, box: Box | N
 def _block_mean(values: Voxels, axis: int, factor: int) -> Voxels:
     if factor == 1:
         return values
-    count = values.shape[axis]
-    first = np.arange(0, count, factor)
-    total = np.take(values, first, axis=axis).astype(np.float32)
-    for offset in range(1, factor):
-        total += np.take(values, np.minimum(first + offset, count - 1), axis=axis)
+    blocks = -(-values.shape[axis] // factor)
+    shape = list(values.shape)
+    shape[axis] = blocks
+    total = np.zeros(shape, np.float32, order="F")
+    for offset in range(factor):
+        part = values[_along(axis, slice(offset, None, factor))]
+        whole = part.shape[axis]
+        total[_along(axis, slice(0, whole))] += part
+        if whole < blocks:
+            total[_along(axis, slice(whole, None))] += values[_along(axis, slice(-1, None))]
     total /= np.float32(factor)
     return total
+
+
+def _along(axis: int, part: slice) -> Box:
+    parts = [slice(None)] * 3
+    parts[axis] = part
+    return parts[0], parts[1], parts[2]
 
 
 def to_full(mask: Mask, low: Coarse) -> Mask:

@@ -234,8 +234,8 @@ def _group_ml(bright: Bright, chosen: Chosen) -> Floats:
     """Per blob, the volume of all chosen blobs that it hangs together with."""
     contacts = bright.blobs.contacts
     group = groups(contacts, chosen[contacts.first] & chosen[contacts.second], len(chosen))
-    volume: Floats = np.bincount(group, weights=np.where(chosen, bright.blobs.volume_ml, 0.0))[group]
-    return volume
+    volume = np.bincount(group, weights=np.where(chosen, bright.blobs.volume_ml, 0.0)).astype(np.float64)
+    return volume[group]
 
 
 def _share_in_chest(bright: Bright) -> Chosen:
