@@ -14,7 +14,7 @@ from meshing.errors import SegmentationError
 from meshing.extract import Smoothing, extract
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
-from meshing.importing.scan import ImportedScan, SeriesChoice, import_scan
+from meshing.importing.scan import SeriesChoice, import_scan
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
@@ -145,6 +145,3 @@ def _facts_of(surfaces: Mapping[str, Surface]) -> Iterator[Fact]:
         if raw and abs(now - raw) > largest_change(raw) * raw:
             text = f"smoothing changed the volume of {key} from {raw:.3f} to {now:.3f} ml"
             yield Fact("volume", text, {"key": key, "raw_ml": raw, "volume_ml": now})
-
-
-__all__ = ["BuildSettings", "Built", "ImportedScan", "build", "surfaces_of"]

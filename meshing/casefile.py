@@ -18,7 +18,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +48,8 @@ def write_case(folder: Path, case: Case, *, progress: Progress = silent) -> None
     ------
     CaseError
         The folder holds something else, or the disk is full (the old case is then unchanged).
+    StaleRevisionError
+        The case that lies there carries a newer plan.
     """
     _refuse_other_folders(folder)
     try:
@@ -57,6 +58,8 @@ def write_case(folder: Path, case: Case, *, progress: Progress = silent) -> None
     except OSError as error:
         raise CaseError(f"cannot be made: {error.strerror}", where=folder, hint="choose another folder") from error
     with _locked(folder):
+        if is_case(folder):
+            _refuse_older_plan(folder, case.plan)
         index = _written_parts(folder, case, progress)
         _replace_index(folder, index)
         _sweep(folder, index)
@@ -107,9 +110,14 @@ def is_case(folder: Path) -> bool:
     return (folder / _INDEX).is_file()
 
 
-def case_bytes(folder: Path) -> int:
-    """Size of all parts."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _refuse_older_plan(folder: Path, plan: Plan) -> None:
+    on_disk = int(_read_index(folder)["plan"]["revision"])
+    if plan.revision < on_disk:
+        raise StaleRevisionError(
+            f"the case there carries a plan of revision {on_disk}, this one {plan.revision}",
+            where=folder,
+            hint="choose another folder, or read the case again and repeat the change",
+        )
 
 
 def _refuse_other_folders(folder: Path) -> None:
@@ -236,8 +244,3 @@ def _sweep(folder: Path, index: Mapping[str, Any]) -> None:
             if str(path) not in named:
                 with contextlib.suppress(OSError):  # an open map on Windows keeps its file until the next sweep
                     path.unlink()
-
-
-def with_plan(case: Case, plan: Plan) -> Case:
-    """The case carrying another plan; nothing is written."""
-    return replace(case, plan=plan)

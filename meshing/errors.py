@@ -38,14 +38,16 @@ class AnatomyError(Exception):
     where
         The file, series, structure or option that it is about.
     hint
-        What to try.
+        What to try; the usual advice of the class when it is left out.
     """
+
+    usual_hint = "see anatomyxr COMMAND --help"
 
     def __init__(self, message: str, *, where: str | Path = "", hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.where = str(where)
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message
@@ -54,9 +56,13 @@ class AnatomyError(Exception):
 class ScanError(AnatomyError):
     """The input cannot become a volume."""
 
+    usual_hint = "see what is in there: anatomyxr info PATH"
+
 
 class NoImagesError(ScanError):
     """Nothing readable was found."""
+
+    usual_hint = "name the folder, zip or file that holds the images"
 
 
 class ChooseSeriesError(ScanError):
@@ -66,6 +72,8 @@ class ChooseSeriesError(ScanError):
 class GeometryError(ScanError):
     """Positions or orientations are missing, singular or contradict each other."""
 
+    usual_hint = "export the series again from the scanner or PACS"
+
 
 class MissingSlicesError(GeometryError):
     """A stack has a gap that slices should fill."""
@@ -74,29 +82,43 @@ class MissingSlicesError(GeometryError):
 class DamagedFileError(ScanError):
     """A file is truncated or malformed, or its header promises what it cannot hold."""
 
+    usual_hint = "copy or export the file again"
+
 
 class TooLargeError(ScanError):
     """A size passes a limit that the user can raise."""
+
+    usual_hint = "raise the limit: --max-gib"
 
 
 class UnsupportedError(ScanError):
     """A valid file of a kind that is not read here."""
 
+    usual_hint = "convert it to DICOM, NIfTI, NRRD or MetaImage"
+
 
 class DecodeError(AnatomyError):
     """Native code crashed, hung or refused the bytes; it ran in a child process."""
+
+    usual_hint = "export the series again, uncompressed"
 
 
 class SegmentationError(AnatomyError):
     """A segmenter or a label file gave something unusable."""
 
+    usual_hint = "try another preset, or give --labels"
+
 
 class SurfaceError(AnatomyError):
     """A surface is open, empty, inward or too far from its labels."""
 
+    usual_hint = "leave the structure out, or draw it again"
+
 
 class CaseError(AnatomyError):
     """A case folder is missing, torn or of an unknown version."""
+
+    usual_hint = "build the case again from the scan"
 
 
 class StaleRevisionError(CaseError):
@@ -105,6 +127,8 @@ class StaleRevisionError(CaseError):
 
 class ExportError(AnatomyError):
     """A model could not be written, or is not what the case says."""
+
+    usual_hint = "export again from the case"
 
 
 class RenderError(AnatomyError):

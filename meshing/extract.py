@@ -126,12 +126,23 @@ def _finish(
     if grid.is_left_handed:
         faces = faces[:, ::-1].copy()
     raw_ml = volume_ml(vertices, faces)
-    if smoothing.passes > 0:
-        smooth = _windowed_sinc(vertices, faces, smoothing)
-        wanted_ml = raw_ml if voxels_ml is None else _towards(voxels_ml, raw_ml)
-        vertices = restore_volume(smooth, faces, wanted_ml, float(grid.spacing_mm.min()) / 2)
+    wanted_ml = raw_ml if voxels_ml is None else _towards(voxels_ml, raw_ml)
+    vertices = _smoothed(vertices, faces, smoothing, wanted_ml, float(grid.spacing_mm.min()) / 2)
     surface = Surface(vertices.astype(np.float32), faces, key, raw_volume_ml=raw_ml)
     return require_sound(surface)
+
+
+def _smoothed(vertices: Points, faces: Faces, smoothing: Smoothing, wanted_ml: float, most_mm: float) -> Points:
+    """Smoothed vertices of the wanted volume; specks that no step leads back to it are smoothed less, or not at all."""
+    raw_ml = volume_ml(vertices, faces)
+    passes = smoothing.passes
+    while passes > 0:
+        smooth = _windowed_sinc(vertices, faces, Smoothing(passes, smoothing.pass_band))
+        smooth = restore_volume(smooth, faces, wanted_ml, most_mm)
+        if abs(volume_ml(smooth, faces) - raw_ml) <= largest_change(raw_ml) * raw_ml:
+            return smooth
+        passes //= 2
+    return vertices
 
 
 def _towards(voxels_ml: float, raw_ml: float) -> float:
@@ -162,12 +173,12 @@ def require_sound(surface: Surface) -> Surface:
 def restore_volume(vertices: Points, faces: Faces, wanted_ml: float, most_mm: float) -> Points:
     """Vertices moved along their normals, each by the same amount, until the volume is `wanted_ml`.
 
-    A constant step keeps tubes round and centred. Three Newton steps: dV/dstep is the area. No step exceeds
+    A constant step keeps tubes round and centred. Newton steps: dV/dstep is the area. Together they stay within
     `most_mm`, so a surface never runs through itself to reach a volume it cannot hold.
     """
     moved = vertices
     left_mm = most_mm
-    for _ in range(3):
+    for _ in range(6):
         normals, area_mm2 = vertex_normals(moved, faces)
         missing_mm3 = (wanted_ml - volume_ml(moved, faces)) * 1000.0
         step = float(np.clip(missing_mm3 / max(area_mm2, 1e-9), -left_mm, left_mm))

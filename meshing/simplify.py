@@ -22,6 +22,9 @@ from meshing.surface import Deviation, Faces, Surface, area_mm2, check, largest_
 
 Points = npt.NDArray[np.float64]
 
+_MOST_SHARES = 2
+"""No structure takes more than so many times its share to keep its branches: the others would pay for it."""
+
 SMALLEST = 64
 """Triangles below which no connected part is decimated: still a blob one recognises."""
 
@@ -98,16 +101,18 @@ def _to_share(surface: Surface, share: int) -> Surface:
     if len(surface.faces) <= share:
         return surface
     wanted_ml = volume_ml(surface.vertices, surface.faces)
-    area = area_mm2(surface)
-    while share < len(surface.faces):
+    area, most = area_mm2(surface), _MOST_SHARES * share
+    best: Surface | None = None
+    while share < len(surface.faces) and (share <= most or best is None):
         smaller = _decimated(surface, share, wanted_ml)
         if smaller is not None:
             lost = deviation(smaller, surface)
+            best = replace(smaller, deviation=_added(surface.deviation, lost))
             # Edges of an even mesh of that many triangles: what strays further is a lost branch, not a flat facet.
             if lost.max_mm <= np.sqrt(4.0 / np.sqrt(3.0) * area / share):
-                return replace(smaller, deviation=_added(surface.deviation, lost))
+                break
         share *= 2
-    return surface
+    return best or surface
 
 
 def _decimated(surface: Surface, share: int, wanted_ml: float) -> Surface | None:

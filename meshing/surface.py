@@ -18,7 +18,7 @@ Faces = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Deviation:
-    """Distance to the full-resolution surface before smoothing and decimation, both ways, in mm."""
+    """Distance to the full-resolution surface from before decimation, both ways, in mm."""
 
     mean_mm: float
     max_mm: float

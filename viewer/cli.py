@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
+import math
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -24,9 +26,9 @@ EPILOG = "For planning practice and teaching; not a medical device."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = parser().parse_args(arguments)
-    command = importlib.import_module(f"viewer.commands.{options.command}")
+    options = parser().parse_args(_with_points(sys.argv[1:] if arguments is None else arguments))
     try:
+        command = importlib.import_module(f"viewer.commands.{options.command}")
         with progress_bar(sys.stderr) as progress:
             result = command.run(options, progress)
     except AnatomyError as error:
@@ -37,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         _say("anatomyxr: interrupted; nothing was left half-written")
         return 130
-    except BrokenPipeError:
-        return 0
-    _print(result, options.json, command.as_text)
-    return int(result.get("exit", 0))
+    except OSError as error:
+        _say(f"anatomyxr: {error.strerror or error} ({error.filename or options.command})")
+        _say("Try: check that the path exists and that you may read and write there")
+        return 1
+    return _print(result, options.json, command.as_text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,12 +113,12 @@ def _build(commands: Any) -> None:
 def _shot(commands: Any) -> None:
     command = _command(commands, "shot", "draw a picture of a case")
     command.add_argument("case", type=Path)
-    command.add_argument("picture", type=Path, help="PNG file to write")
+    command.add_argument("picture", type=_png, help="PNG file to write")
     command.add_argument("--layout", choices=("3d", "slices", "four-up"), default="four-up")
     command.add_argument(
-        "--hide", action="append", default=[], metavar="NAME", help="leave a structure out; repeat for more"
+        "--hide", nargs="+", action="extend", default=[], metavar="NAME", help="leave these structures out"
     )
-    command.add_argument("--only", action="append", default=[], metavar="NAME", help="show only these; repeat for more")
+    command.add_argument("--only", nargs="+", action="extend", default=[], metavar="NAME", help="show only these")
     command.add_argument("--size", type=_size, default=(1600, 1200), metavar="WxH", help="pixels (default: 1600x1200)")
     command.add_argument("--window", metavar="NAME", help="grey-level window: abdomen, lung, bone, …")
     command.add_argument("--centre", type=_point, metavar="L,P,S", help="where the slices cross, LPS mm")
@@ -138,7 +141,7 @@ def _export(commands: Any) -> None:
     command.add_argument("case", type=Path)
     command.add_argument("model", type=Path, help="file to write: .glb .stl .ply .obj")
     command.add_argument("--budget", type=_triangles, metavar="TRIANGLES", help="at most about so many in all")
-    command.add_argument("--structures", nargs="+", default=[], metavar="NAME", help="only these")
+    command.add_argument("--structures", nargs="+", action="extend", default=[], metavar="NAME", help="only these")
 
 
 def _verify(commands: Any) -> None:
@@ -158,15 +161,45 @@ def _sample(commands: Any) -> None:
 
 def _limits(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--max-gib", type=float, metavar="N", help="refuse scans larger than this when unpacked (default: 4)"
+        "--max-gib", type=_gibibytes, metavar="N", help="refuse scans larger than this when unpacked (default: 4)"
     )
 
 
+def _with_points(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with points that begin with a minus tied to their option, or argparse takes them for options."""
+    tied: list[str] = []
+    for argument in arguments:
+        if tied and tied[-1] in ("--seed", "--centre") and argument.startswith("-"):
+            tied[-1] += f"={argument}"
+        else:
+            tied.append(argument)
+    return tied
+
+
 def _point(text: str) -> tuple[float, float, float]:
-    numbers = [float(part) for part in text.split(",")]
-    if len(numbers) != 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers L,P,S")
-    return numbers[0], numbers[1], numbers[2]
+    try:
+        left, posterior, superior = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers L,P,S") from None
+    if not math.isfinite(left + posterior + superior):
+        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+    return left, posterior, superior
+
+
+def _gibibytes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size above 0")
+    return number
+
+
+def _png(text: str) -> Path:
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return Path(text)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -182,14 +215,23 @@ def _triangles(text: str) -> int:
     return int(text)
 
 
-def _print(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
-    shown = {key: value for key, value in result.items() if key != "exit"}
-    text = json.dumps(shown, ensure_ascii=False, default=str) if as_json else as_text(shown)
+def _print(result: dict[str, Any], as_json: bool, as_text: Any) -> int:
+    """The result on standard output; a closed pipe ends it quietly."""
+    code = int(result.pop("exit", 0))
+    text = json.dumps(result, ensure_ascii=False, default=str) if as_json else as_text(result)
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = None  # the reader left; nothing more to flush at exit
+    except OSError as error:
+        sys.stdout = None
+        _say(f"anatomyxr: the answer cannot be written: {error.strerror} (standard output)")
+        _say("Try: send it elsewhere")
+        return 1
+    return code
 
 
 def _say(line: str) -> None:

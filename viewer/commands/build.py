@@ -26,14 +26,16 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         budget=options.budget,
         limits=limits_of(options),
     )
+    if is_case(options.scan):
+        raise CaseError("that is a case, not a scan", where=options.scan, hint="see what it holds: anatomyxr info CASE")
     if options.keep_link and options.keep_link.resolve().is_relative_to(options.case.resolve()):
         raise CaseError(
             "the link file would lie inside the case", where=options.keep_link, hint="name a file elsewhere"
         )
     built = build(options.scan, settings, progress=part(progress, 0.0, 0.95))
-    write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
-    if options.keep_link:
+    if options.keep_link:  # before the case: a rebuild would make other identifiers
         write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
+    write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
     return {"case": str(options.case), **report(built)}
 
 
@@ -71,6 +73,3 @@ def as_text(result: dict[str, Any]) -> str:
     lines += ["", *(f"· {fact['text']}" for fact in result["facts"])]
     lines += ["", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())]
     return "\n".join([*lines, DISCLAIMER])
-
-
-__all__ = ["as_text", "is_case", "report", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,10 @@ from meshing.progress import Progress
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = read_case(options.of_case) if options.of_case else None
     found = verify_glb(options.model, case)
+    if not found.ok:
+        sys.stderr.write(
+            f"anatomyxr: {len(found.problems)} problems ({options.model})\nTry: export it again from its case\n"
+        )
     return {
         "path": str(options.model),
         "ok": found.ok,
