@@ -22,8 +22,8 @@ from meshing.surface import Deviation, Faces, Surface, area_mm2, check, largest_
 
 Points = npt.NDArray[np.float64]
 
-_MOST_SHARES = 2
-"""No structure takes more than so many times its share to keep its branches: the others would pay for it."""
+_MOST_OF_BUDGET = 0.25
+"""No structure takes more than that beyond its share to keep its branches: the others would pay for it."""
 
 SMALLEST = 64
 """Triangles below which no connected part is decimated: still a blob one recognises."""
@@ -56,7 +56,7 @@ def simplify(surfaces: Mapping[str, Surface], budget: int, *, progress: Progress
     for key in sorted(wants, key=lambda key: wants[key].thickness_mm):
         progress(len(simplified) / len(surfaces), f"simplifying {key}")
         share = _shares({other: wants[other] for other in wants if other not in simplified}, left)[key]
-        simplified[key] = _to_share(surfaces[key], share)
+        simplified[key] = _to_share(surfaces[key], share, max(share, int(_MOST_OF_BUDGET * budget)))
         left = max(left - len(simplified[key].faces), SMALLEST)
     progress(1.0, "simplified")
     return {key: simplified[key] for key in surfaces}
@@ -96,12 +96,12 @@ def _shares(wants: Mapping[str, _Want], budget: int) -> dict[str, int]:
     return shares
 
 
-def _to_share(surface: Surface, share: int) -> Surface:
-    """The surface with about `share` triangles, or more of them where fewer would cost too much."""
+def _to_share(surface: Surface, share: int, most: int) -> Surface:
+    """The surface with about `share` triangles; up to `most` where fewer would cost a branch."""
     if len(surface.faces) <= share:
         return surface
     wanted_ml = volume_ml(surface.vertices, surface.faces)
-    area, most = area_mm2(surface), _MOST_SHARES * share
+    area = area_mm2(surface)
     best: Surface | None = None
     while share < len(surface.faces) and (share <= most or best is None):
         smaller = _decimated(surface, share, wanted_ml)
@@ -110,9 +110,9 @@ def _to_share(surface: Surface, share: int) -> Surface:
             best = replace(smaller, deviation=_added(surface.deviation, lost))
             # Edges of an even mesh of that many triangles: what strays further is a lost branch, not a flat facet.
             if lost.max_mm <= np.sqrt(4.0 / np.sqrt(3.0) * area / share):
-                break
+                return best
         share *= 2
-    return best or surface
+    return surface if best is None or len(surface.faces) <= most else best
 
 
 def _decimated(surface: Surface, share: int, wanted_ml: float) -> Surface | None:

@@ -170,3 +170,72 @@ def test_json_is_one_object_on_standard_output(demo: dict[str, Any]) -> None:
     done = anatomyxr("info", demo["case"], "--json")
     assert done.stdout.count("\n") == 1
     json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--centre", "-10,-20,30"), ""),
+        (("--centre=9999,0,0"), "outside the scan"),
+        (("--hide", "liver", "spleen", "--hide", "aorta"), ""),
+        (("--only", "liver", "gallbladder", "--only", "portal_vein"), ""),
+        (("--only", "unicorn"), "unicorn"),
+    ],
+)
+def test_shot_takes_points_and_names_as_people_write_them(
+    demo: dict[str, Any], tmp_path: Path, arguments: tuple[str, ...] | str, message: str
+) -> None:
+    given = [arguments] if isinstance(arguments, str) else list(arguments)
+    command = ("shot", demo["case"], tmp_path / "shot.png", "--layout", "slices", "--size", "320x240", *given)
+    done = anatomyxr(*command)
+    assert done.returncode == (1 if message else 0), done.stderr
+    assert message in done.stderr
+    assert ("Try: " in done.stderr) is bool(message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("shot", "case", "picture.jpg"),
+        ("shot", "case", "p.png", "--centre=nan,0,0"),
+        ("shot", "case", "p.png", "--centre=a,0,0"),
+        ("info", "scan", "--max-gib", "nan"),
+        ("info", "scan", "--max-gib", "-1"),
+        ("shot", "case", "p.png", "--size", "10x10"),
+    ],
+)
+def test_impossible_values_are_usage_errors(arguments: tuple[str, ...]) -> None:
+    done = anatomyxr(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_case_given_as_scan_is_told_apart(demo: dict[str, Any], tmp_path: Path) -> None:
+    done = anatomyxr("build", demo["case"], tmp_path / "case")
+    assert done.returncode == 1
+    assert "is a case" in done.stderr
+
+
+def test_failed_verification_speaks_on_both_channels(demo: dict[str, Any], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.glb"
+    broken.write_bytes(Path(demo["model"]).read_bytes()[:5000])
+    done = anatomyxr("verify", broken, "--case", demo["case"])
+    assert done.returncode == 1
+    assert "PROBLEM" in done.stdout
+    assert done.stderr.count("\n") == 2
+    assert "Try: " in done.stderr
+
+
+def test_full_output_device_is_an_error_and_no_traceback(demo: dict[str, Any]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "viewer.cli", "info", demo["case"]],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr

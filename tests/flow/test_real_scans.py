@@ -74,6 +74,8 @@ def test_scan_becomes_case_picture_and_verified_model(name: str, real_data: Find
         assert sorted(built["grid"]["shape"]) == sorted(wanted.shape)
     for row in built["structures"]:
         assert row["closed"] and row["manifold"] and row["volume_ml"] > 0, row["key"]
+        allowed = 0.03 if row["raw_volume_ml"] < 2 else 0.01
+        assert abs(row["volume_ml"] - row["raw_volume_ml"]) <= allowed * row["raw_volume_ml"], row["key"]
     answer("shot", tmp_path / "case", tmp_path / "four.png", "--size", "1000x800")
     assert np.asarray(Image.open(tmp_path / "four.png").convert("L")).std() > 15
     model = answer("export", tmp_path / "case", tmp_path / "case.glb", "--budget", 150_000)

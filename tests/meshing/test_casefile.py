@@ -136,6 +136,17 @@ def test_saving_over_a_stale_revision_is_refused(tmp_path: Path) -> None:
     assert read_case(folder).plan == mine
 
 
+def test_writing_a_case_over_a_newer_plan_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    case = small_case()
+    write_case(folder, case)
+    planned = with_part(case.plan, replace(TRAJECTORY, radius_mm=2.0))
+    save_plan(folder, planned)
+    with pytest.raises(StaleRevisionError, match="revision 5, this one 4"):
+        write_case(folder, case)
+    assert read_case(folder).plan == planned
+
+
 def test_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("three years of work")
     with pytest.raises(CaseError, match=r"thesis\.docx"):

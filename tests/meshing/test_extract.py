@@ -95,6 +95,21 @@ def test_thin_vessel_gains_on_the_raw_surface_within_the_allowed_change(radius_m
     assert abs(smooth - voxels) < abs(raw - voxels)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_specks_of_a_few_voxels_stay_within_the_allowed_change(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = upright_grid((9, 9, 9), (0.7, 0.7, 2.0))
+    layer = np.zeros(grid.shape, np.uint8, order="F")
+    at = np.array([4, 4, 4])
+    for _ in range(count):
+        layer[tuple(at)] = 1
+        at = np.clip(at + rng.integers(-1, 2, 3), 1, 7)
+    speck = Segmentation((layer,), grid, (Segment("speck", 1, 0, Structure("speck", "s", "s")),), "test")
+    raw, smooth = (check(extract(speck, how)["speck"]).volume_ml for how in (RAW, Smoothing()))
+    assert abs(smooth - raw) <= 0.0301 * raw
+
+
 def test_oblique_grid_gives_the_same_ball() -> None:
     grid = oblique(upright_grid((50, 50, 50), (0.6, 0.8, 1.0)), seed=3)
     centre = middle_of(grid)
