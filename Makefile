@@ -59,7 +59,7 @@ benchmark: $(VENV)/.dev system
 	$(BIN)/python -m benchmarks
 
 fuzz: $(VENV)/.dev
-	ANATOMYXR_FUZZ_SECONDS=$${ANATOMYXR_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests -k fuzz -q
+	$(BIN)/python -m tests.fuzz_drill --minutes $${MINUTES:-10}
 
 clean:
 	rm -rf $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
