@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, silent
@@ -153,16 +154,13 @@ def _room_air(low: Coarse, measured: Mask, settings: BodySettings) -> Mask:
     air = (low.values <= settings.tissue_hu) | ~measured
     wide = depth_of(air, low.spacing_mm) > settings.gap_mm
     numbers, counts = components(wide)
-    sides = np.zeros(len(counts), np.bool_)
-    for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
-        sides[np.unique(edge)] = True
-    sides[0] = False
-    for number in np.flatnonzero(sides):
+    outer = _at_the_side(numbers, len(counts), measured)
+    for number in np.flatnonzero(outer):
         values = low.values[(numbers == number) & measured]
         # The lung of a narrow field of view also reaches the side, but lung is denser than air.
         if len(values) and np.median(values) > settings.room_air_hu:
-            sides[number] = False
-    room: Mask = dilated(sides[numbers], low.spacing_mm, settings.gap_mm) & air
+            outer[number] = False
+    room: Mask = dilated(outer[numbers], low.spacing_mm, settings.gap_mm) & air
     return room
 
 
@@ -171,9 +169,19 @@ def _lungs_cut_by_the_edge(flesh: Mask, room: Mask, low: Coarse, measured: Mask,
     air = (low.values <= settings.tissue_hu) & measured & ~room & ~flesh
     inner = opened(air, low.spacing_mm, max(low.spacing_mm))
     numbers, counts = components(inner)
-    keep = counts * low.voxel_ml >= settings.least_part_ml
-    keep[0] = False
+    keep = _at_the_side(numbers, len(counts), measured) & (counts * low.voxel_ml >= settings.least_part_ml)
     for number in np.flatnonzero(keep):
         keep[number] = float(np.median(low.values[numbers == number])) > settings.room_air_hu
     grown: Mask = dilated(keep[numbers], low.spacing_mm, 1.5 * max(low.spacing_mm)) & air
     return grown
+
+
+def _at_the_side(numbers: Components, size: int, measured: Mask) -> npt.NDArray[np.bool_]:
+    """Which parts reach the left, right, front or back of what was measured."""
+    outer = np.zeros(size, np.bool_)
+    for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        outer[np.unique(edge)] = True
+    if not measured.all():
+        outer[np.unique(numbers[dilated(~measured, (1.0, 1.0, 1.0), 1.0)])] = True
+    outer[0] = False
+    return outer

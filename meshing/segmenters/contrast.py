@@ -15,12 +15,14 @@ import numpy.typing as npt
 from meshing.segmenters.blobs import Blobs, Floats, find_blobs, local_deviation
 from meshing.segmenters.body import Body
 from meshing.segmenters.cuts import cheapest_cut, joined
-from meshing.segmenters.morphology import bounding_box, closed, filled_in_slices
+from meshing.segmenters.morphology import bounding_box, closed, dilated, filled_in_slices, opened
 from meshing.segmenters.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
 # Thin ribs speak weakly for contrast, thin arteries for bone: a group of blobs counts as either only where one of its
 # blobs says so clearly.
 _PROOF_OF_CONTRAST, _PROOF_OF_BONE = -0.2, 0.5
+# A vertebra with its canal measures less in an axial slice.
+_BODY_MM2 = 2500.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ContrastSettings:
     level_share: float
     basin_mm: float
     rough: float
+    shell_mm: float
+    thick_mm: float
     wall: tuple[float, float]
 
 
@@ -98,7 +102,7 @@ def bright_parts(scan: Upright, body: Body, settings: ContrastSettings, most_hu:
     level = min(most_hu, _contrast_level(values, deviation, inside, noise, settings))
     threshold = max(settings.least_hu, soft + settings.level_share * (level - soft))
     blobs = find_blobs(values, inside & (values > threshold), low.spacing_mm, settings.basin_mm)
-    evidence = _bone_evidence(blobs, soft, low.mean_spacing_mm, settings)
+    evidence = _with_shells(_bone_evidence(blobs, soft, low.mean_spacing_mm, settings), blobs, low, settings)
     surface_mm2 = 6.0 * (1000.0 * blobs.volume_ml) ** (2 / 3)
     cut = cheapest_cut(
         blobs.contacts,
@@ -174,6 +178,17 @@ def _bone_evidence(blobs: Blobs, soft_hu: float, voxel_mm: float, settings: Cont
     return weighted
 
 
+def _with_shells(evidence: Floats, blobs: Blobs, low: Coarse, settings: ContrastSettings) -> Floats:
+    """The evidence, with the shells of hollow bones: thin blobs that close round something thick, unlike arteries."""
+    thin = blobs.mask((evidence > -0.1) & (blobs.radius_mm < settings.thick_mm))
+    solid = filled_in_slices(closed(thin, low.spacing_mm, settings.shell_mm), 2, _BODY_MM2, spacing_mm=low.spacing_mm)
+    thick = dilated(opened(solid, low.spacing_mm, settings.thick_mm), low.spacing_mm, 1.1 * max(low.spacing_mm))
+    size = len(blobs) + 1
+    voxels = np.maximum(np.bincount(blobs.numbers.ravel(order="K"), minlength=size), 1)
+    share = np.bincount(blobs.numbers[thick & thin], minlength=size) / voxels
+    return np.maximum(evidence, np.where(share > 0.5, share, -1.0))
+
+
 @dataclass(frozen=True, eq=False)
 class Spine:
     """Where the vertebral column runs: block indices of its middle (about the canal's front wall) for every z."""
@@ -190,7 +205,7 @@ def spine_of(bright: Bright) -> Spine | None:
     from scipy import ndimage
 
     sx, sy, sz = bright.low.spacing_mm
-    bone = filled_in_slices(closed(bright.bone, (sx, sy, sz), 5.0), 2, 2500.0, spacing_mm=(sx, sy, sz))
+    bone = filled_in_slices(closed(bright.bone, (sx, sy, sz), 5.0), 2, _BODY_MM2, spacing_mm=(sx, sy, sz))
     if bone.any(axis=(0, 1)).sum() * sz < 40.0:
         return None
     sigma = (14.0 / sx, 14.0 / sy, 14.0 / sz)

@@ -104,6 +104,8 @@ def _levels(values: Float32Array, scan: Upright, settings: MrVesselSettings) -> 
     brightest = np.quantile(lit, 1.0 - settings.blood_share)
     lit = np.minimum(lit, brightest)  # a few hot voxels must not set the split
     split = float(threshold_otsu(lit))
+    if not (lit > split).any():
+        raise SegmentationError(f"only {len(lit)} voxels are lit, all alike", where=WHERE, hint="is this an angiogram?")
     tissue, blood = float(np.median(lit[lit <= split])), float(np.median(lit[lit > split]))
     if blood < settings.least_contrast * tissue:
         raise SegmentationError(

@@ -216,6 +216,9 @@ class BuiltIn:
         return ""
 
     def __call__(self, volume: Volume, seeds_mm: tuple[Point, ...], progress: Progress) -> Segmentation:
+        lowest, highest = float(volume.voxels.min()), float(volume.voxels.max())
+        if not highest > lowest:
+            raise SegmentationError(f"every voxel reads {lowest:g}", where=f"preset {self.preset.name}")
         scan = upright(volume)
         masks = _RUN[self.preset.name](scan, seeds_mm, progress)
         progress(0.97, "packing layers")

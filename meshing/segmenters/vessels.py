@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.plan import Point
 from meshing.progress import Progress
+from meshing.segmenters.aorta import Aorta, AortaSettings, aorta_of
 from meshing.segmenters.blobs import Floats
 from meshing.segmenters.body import BodySettings, find_body
-from meshing.segmenters.contrast import Bright, ContrastSettings, Spine, bright_parts, door_mm2, spine_of
-from meshing.segmenters.cuts import FIRM, cheapest_cut, groups, joined
+from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts, door_mm2
+from meshing.segmenters.cuts import FIRM, Chosen, cheapest_cut, groups, joined
 from meshing.segmenters.morphology import bounding_box, closed, dilated, nearest_of, opened, touching
 from meshing.segmenters.seeds import brightness_at, checked_seeds
 from meshing.segmenters.upright import Mask, Upright, to_full
@@ -32,11 +32,6 @@ class TreeSettings:
 
     Parameters
     ----------
-    aorta_left_mm, aorta_back_mm, aorta_back_in_chest_mm
-        Window beside the middle of the spine in which the aorta lies: from, to. In the chest it hugs the spine, and
-        the left atrium lies before it.
-    root_share
-        A blob is root when its score is this share of the best one's.
     chamber_mm, chamber_ratio
         A blob this fat, and so much fatter than the root, is a chamber or an organ.
     undiluted_ratio
@@ -53,10 +48,6 @@ class TreeSettings:
         Less than that is no tree.
     """
 
-    aorta_left_mm: tuple[float, float]
-    aorta_back_mm: tuple[float, float]
-    aorta_back_in_chest_mm: tuple[float, float]
-    root_share: float
     chamber_mm: float
     chamber_ratio: float
     undiluted_ratio: float
@@ -76,6 +67,7 @@ class CtaSettings:
 
     body: BodySettings
     contrast: ContrastSettings
+    aorta: AortaSettings
     tree: TreeSettings
 
 
@@ -96,19 +88,16 @@ def arteries_of_ct(scan: Upright, settings: CtaSettings, seeds_mm: tuple[Point, 
     progress(0.25, "telling contrast from bone")
     bright = bright_parts(scan, body, settings.contrast, most_hu)
     progress(0.55, "finding the root of the tree")
-    aorta = _aorta(bright, settings.tree)
-    roots = _roots(bright, scan, seeds, aorta, settings.tree)
+    aorta = aorta_of(bright, settings.aorta)
+    roots = _roots(bright, scan, seeds, aorta.found, settings.tree)
     progress(0.6, "cutting the tree free")
-    tree = _cut_free(bright, roots, settings)
-    if (tree & aorta & ~roots).any():
+    tree = _cut_free(bright, roots, aorta, settings)
+    if (tree & aorta.found & ~roots).any():
         # Seeds in one part of the aorta stand for all of it, also where a dissection narrows the way to the rest.
-        roots = roots | aorta
-        tree = _cut_free(bright, roots, settings)
+        roots = roots | aorta.found
+        tree = _cut_free(bright, roots, aorta, settings)
     progress(0.7, "growing to the vessel wall")
     return _grown(scan, bright, tree, tree & roots, settings.tree)
-
-
-Chosen = npt.NDArray[np.bool_]
 
 
 def _roots(bright: Bright, scan: Upright, seeds: Floats, aorta: Chosen, settings: TreeSettings) -> Chosen:
@@ -128,48 +117,6 @@ def _roots(bright: Bright, scan: Upright, seeds: Floats, aorta: Chosen, settings
         )
     largest: Chosen = contrast_ml == contrast_ml.max()
     return largest
-
-
-def _aorta(bright: Bright, settings: TreeSettings) -> Chosen:
-    """Long upright blobs of contrast before the spine: the aorta or its lumens; none where there is no spine."""
-    contrast_ml = np.where(bright.is_contrast, bright.blobs.volume_ml, 0.0)
-    spine = spine_of(bright)
-    if spine is None:
-        return np.zeros(len(contrast_ml), np.bool_)
-    share = _share_before_spine(bright, spine, settings)
-    slim = np.minimum(1.0, settings.chamber_mm / np.maximum(bright.blobs.radius_mm, 1.0)) ** 2
-    score = contrast_ml * share**4 * slim * np.clip((_elongation(bright) - 1.7) / 0.8, 0.0, 1.0)
-    found: Chosen = (score >= settings.least_ml) & (score >= settings.root_share * score.max())
-    return found
-
-
-def _elongation(bright: Bright) -> Floats:
-    """Height of each blob in units of the diameter of its mean axial section."""
-    numbers, step_mm = bright.blobs.numbers, bright.low.spacing_mm[2]
-    size = len(bright.blobs) + 1
-    heights = np.full(size, 1e-6)
-    for z in range(numbers.shape[2]):
-        heights[np.unique(numbers[:, :, z])] += step_mm
-    section_mm2 = np.maximum(1000.0 * bright.blobs.volume_ml / heights, 1e-6)
-    elongation: Floats = heights / np.sqrt(4.0 * section_mm2 / np.pi)
-    return elongation
-
-
-def _share_before_spine(bright: Bright, spine: Spine, settings: TreeSettings) -> Floats:
-    """How much of each blob lies where the aorta runs: before the spine, from its right edge to the left of it."""
-    numbers, spacing = bright.blobs.numbers, bright.low.spacing_mm
-    left = (np.arange(numbers.shape[0])[:, None] - spine.x[None, :]) * spacing[0]
-    back = (np.arange(numbers.shape[1])[:, None] - spine.y[None, :]) * spacing[1]
-    in_left = (left > settings.aorta_left_mm[0]) & (left < settings.aorta_left_mm[1])
-    chest = _is_chest(bright)
-    nearest = np.where(chest, settings.aorta_back_in_chest_mm[0], settings.aorta_back_mm[0])
-    farthest = np.where(chest, settings.aorta_back_in_chest_mm[1], settings.aorta_back_mm[1])
-    in_back = (back > nearest) & (back < farthest)
-    window = in_left[:, None, :] & in_back[None, :, :]
-    size = len(bright.blobs) + 1
-    inside = np.bincount(numbers[window & (numbers > 0)], minlength=size)
-    share: Floats = inside / np.maximum(np.bincount(numbers.ravel(order="K"), minlength=size), 1)
-    return share
 
 
 def _blobs_at(bright: Bright, scan: Upright, seeds: Floats) -> Chosen:
@@ -198,11 +145,11 @@ def _blobs_at(bright: Bright, scan: Upright, seeds: Floats) -> Chosen:
     return roots
 
 
-def _cut_free(bright: Bright, roots: Chosen, settings: CtaSettings) -> Chosen:
+def _cut_free(bright: Bright, roots: Chosen, aorta: Aorta, settings: CtaSettings) -> Chosen:
     """The blobs of the tree: on the root's side of the cheapest cut, and joined to it by open doors."""
     blobs, contacts = bright.blobs, bright.blobs.contacts
     doors = 0.3 * door_mm2(blobs, settings.contrast) * contacts.neck_mm * _tube_likeness(bright, roots) ** 4
-    strangers = _strangers(bright, roots, settings.tree)
+    strangers = _strangers(bright, roots, aorta, settings.tree)
     bone_mm2 = np.where(bright.is_bone & ~roots, 6.0 * (1000.0 * blobs.volume_ml) ** (2 / 3), 0.0)
     cut = cheapest_cut(contacts, doors, np.where(roots, FIRM, 0.0), np.where(strangers, FIRM, bone_mm2))
     tree = ~cut.sink
@@ -211,23 +158,27 @@ def _cut_free(bright: Bright, roots: Chosen, settings: CtaSettings) -> Chosen:
     return tree & joined(contacts, open_doors, roots)
 
 
-def _strangers(bright: Bright, roots: Chosen, settings: TreeSettings) -> Chosen:
+def _strangers(bright: Bright, roots: Chosen, aorta: Aorta, settings: TreeSettings) -> Chosen:
     """Heart chambers, organs and veins of undiluted contrast; not an aneurysm of the abdominal aorta."""
     blobs = bright.blobs
-    root_mm = float(blobs.radius_mm[roots].max())
-    root_hu = float(np.average(blobs.median[roots], weights=blobs.volume_ml[roots]))
-    fat = blobs.radius_mm > max(settings.chamber_mm, settings.chamber_ratio * root_mm)
-    dim = ~roots & (blobs.peak < bright.soft_hu + settings.organ_share * (root_hu - bright.soft_hu))
-    organ = dim & (_group_ml(bright, dim) > settings.organ_ml)
-    undiluted = blobs.median > settings.undiluted_ratio * root_hu
+    fat = blobs.radius_mm > max(settings.chamber_mm, settings.chamber_ratio * float(blobs.radius_mm[roots].max()))
+    fat &= ~aorta.is_beside | aorta.is_in_chest
+    dim = ~roots & (blobs.peak < _organ_hu(bright, roots, settings))
+    organ = dim & (_group_ml(bright, dim) > settings.organ_ml) & ~aorta.is_beside  # unmixed blood is dim too
+    undiluted = blobs.median > settings.undiluted_ratio * _level_hu(bright, roots)
     undiluted &= blobs.radius_mm > 3.0 * bright.low.mean_spacing_mm
-    spine = spine_of(bright)
-    if spine is not None:
-        beside = _share_before_spine(bright, spine, settings) >= 0.5
-        fat &= ~beside | _share_in_chest(bright)
-        organ &= ~beside  # unmixed blood of the aorta is dim too
     strangers: Chosen = (fat | undiluted | organ) & ~roots
     return strangers
+
+
+def _level_hu(bright: Bright, chosen: Chosen) -> float:
+    """Brightness of blobs, the large ones first."""
+    return float(np.average(bright.blobs.median[chosen], weights=bright.blobs.volume_ml[chosen]))
+
+
+def _organ_hu(bright: Bright, roots: Chosen, settings: TreeSettings) -> float:
+    """Below it is the tissue of organs, above it blood."""
+    return bright.soft_hu + settings.organ_share * (_level_hu(bright, roots) - bright.soft_hu)
 
 
 def _group_ml(bright: Bright, chosen: Chosen) -> Floats:
@@ -236,22 +187,6 @@ def _group_ml(bright: Bright, chosen: Chosen) -> Floats:
     group = groups(contacts, chosen[contacts.first] & chosen[contacts.second], len(chosen))
     volume = np.bincount(group, weights=np.where(chosen, bright.blobs.volume_ml, 0.0)).astype(np.float64)
     return volume[group]
-
-
-def _share_in_chest(bright: Bright) -> Chosen:
-    """Blobs most of which lies in slices that lung takes a fair part of."""
-    numbers = bright.blobs.numbers
-    chest = _is_chest(bright)
-    size = len(bright.blobs) + 1
-    inside = np.bincount(numbers[:, :, chest].ravel(order="K"), minlength=size)
-    in_chest: Chosen = inside > 0.5 * np.bincount(numbers.ravel(order="K"), minlength=size)
-    return in_chest
-
-
-def _is_chest(bright: Bright) -> Chosen:
-    """Per slice: whether lung takes a fair part of it."""
-    chest: Chosen = bright.lung_share > 0.15
-    return chest
 
 
 def _tube_likeness(bright: Bright, roots: Chosen) -> Floats:
@@ -289,7 +224,7 @@ def _grown(scan: Upright, bright: Bright, tree: Chosen, lumens: Chosen, settings
     from scipy import ndimage
 
     low, blobs = bright.low, bright.blobs
-    core = blobs.mask(tree)
+    core = _with_arteries_of_organs(bright, tree, lumens, settings)
     others = (blobs.numbers > 0) & ~core
     between = _between_lumens(bright, blobs.mask(lumens), others, settings)
     near = to_full(dilated(core | between, low.spacing_mm, settings.grow_mm), low)
@@ -305,6 +240,15 @@ def _grown(scan: Upright, bright: Bright, tree: Chosen, lumens: Chosen, settings
     grown = np.zeros(scan.voxels.shape, np.bool_, order="F")
     grown[box] = (nearest_of(markers, inside, -values) == 1) | to_full(between, low)[box]
     return touching(grown, np.asfortranarray(to_full(blobs.mask(lumens), low)))
+
+
+def _with_arteries_of_organs(bright: Bright, tree: Chosen, roots: Chosen, settings: TreeSettings) -> Mask:
+    """The blobs of the tree, and blood that it shares a blob with an organ with: an artery up to where it enters."""
+    blobs = bright.blobs
+    core = blobs.mask(tree)
+    organ_hu = _organ_hu(bright, roots, settings)
+    shared = (blobs.peak < organ_hu) & ~tree & ~bright.is_bone
+    return touching(core | (blobs.mask(shared) & (bright.values > organ_hu)), core)
 
 
 def _between_lumens(bright: Bright, lumens: Mask, others: Mask, settings: TreeSettings) -> Mask:

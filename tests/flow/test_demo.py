@@ -180,6 +180,7 @@ def test_json_is_one_object_on_standard_output(demo: dict[str, Any]) -> None:
         (("--hide", "liver", "spleen", "--hide", "aorta"), ""),
         (("--only", "liver", "gallbladder", "--only", "portal_vein"), ""),
         (("--only", "unicorn"), "unicorn"),
+        (("--only", "liver", "--hide", "liver"), "are hidden"),
     ],
 )
 def test_shot_takes_points_and_names_as_people_write_them(

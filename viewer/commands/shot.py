@@ -21,10 +21,15 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = read_case(options.case)
     if options.centre is not None:
         _require_inside(case, options.centre)
+    hidden, only = frozenset(keys_of(case, options.hide)), frozenset(keys_of(case, options.only))
+    if only and only <= hidden:
+        raise AnatomyError(
+            f"all {len(only)} structures of --only are hidden", where="--hide", hint="name other structures"
+        )
     choices = Choices(
         layout=options.layout,
-        hidden=frozenset(keys_of(case, options.hide)),
-        only=frozenset(keys_of(case, options.only)) if options.only else None,
+        hidden=hidden,
+        only=only or None,
         window=options.window,
         centre_mm=options.centre,
         view=options.view,
