@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from meshing.phantoms import Phantom, phantom
 from meshing.segmentation import Segmentation
 from meshing.volume import Grid, Volume
 from tests.shapes import storage_orders, upright_grid
@@ -125,6 +127,12 @@ def angiogram(spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0), *, contr
     spongy = canvas.truth["bone"] & canvas.rod(0, 58, 15)
     canvas.values[spongy] += np.random.default_rng(3).normal(0, 150, int(spongy.sum()))  # trabeculae
     return canvas.scanned("CT", 20.0)
+
+
+@cache
+def arterial_abdomen() -> Phantom:
+    """The phantom abdomen in the arterial phase, made once."""
+    return phantom("abdomen", phase="arterial")
 
 
 def reordered(known: Known, grid: Grid) -> Known:
