@@ -171,7 +171,7 @@ def _bone_evidence(blobs: Blobs, soft_hu: float, voxel_mm: float, settings: Cont
     bulge = blobs.core_minus_rim / np.maximum(blobs.median, 1.0)
     shell = np.clip((0.09 - bulge) / 0.03, -2.0, 2.0) * np.clip((radius - 4.0) / 2.0, 0, 1)
     # Partial volume makes every rim darker than its core; a rim that is brighter in spite of it is cortex.
-    cortex = np.clip(-bulge / 0.1, 0.0, 2.0) * np.clip(radius - 2.5, 0, 1)
+    cortex = np.clip(-bulge / 0.04, 0.0, 2.0) * np.clip(radius - 2.5, 0, 1)
     evidence = np.clip((rough - limit) / 0.06 + shell + cortex, -1.0, 2.0)
     sure_of_bone, sure_of_contrast = np.clip((radius - 0.8) / 3.0, 0, 1), np.clip((radius - 3.0) / 2.0, 0, 1)
     weighted: Floats = evidence * np.where(evidence > 0, sure_of_bone, sure_of_contrast)
