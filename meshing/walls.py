@@ -27,7 +27,7 @@ class Walls:
     vertices
         (V, 3) float64, LPS mm; read-only.
     faces
-        (F, 3) int32; counter-clockwise as seen from the second side, so that it looks outward from the first; read-only.
+        (F, 3) int32; counter-clockwise as seen from the second side: outward from the first; read-only.
     sides
         (F, 2) int32: the label behind and the label before each triangle; 0 is outside of everything and never stands
         first; read-only.

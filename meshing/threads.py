@@ -1,0 +1,29 @@
+"""Compiled work on rows of arrays, in chunks on all processors.
+
+Kernels are compiled by numba without its own threads: those abort the process when two callers meet, as a window and
+its background work do. A kernel takes `(first, last, *arrays)`, releases the interpreter (`nogil=True`), and writes
+nothing that another chunk reads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_CHUNKS_PER_THREAD = 4
+_SMALLEST = 512
+"""Rows below which a thread costs more than it saves."""
+
+
+def over_rows(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]:
+    """What `kernel(first, last, *arrays)` gave for each chunk of `range(count)`, in order."""
+    threads = min(os.cpu_count() or 1, 8)
+    if threads == 1 or count < 2 * _SMALLEST:
+        return [kernel(0, count, *arrays)] if count else []
+    chunks = min(threads * _CHUNKS_PER_THREAD, count // _SMALLEST)
+    bounds = [count * part // chunks for part in range(chunks + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(kernel, low, high, *arrays) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [future.result() for future in futures]
