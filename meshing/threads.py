@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 _CHUNKS_PER_THREAD = 4
@@ -25,5 +26,5 @@ def over_rows(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]
     chunks = min(threads * _CHUNKS_PER_THREAD, count // _SMALLEST)
     bounds = [count * part // chunks for part in range(chunks + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(kernel, low, high, *arrays) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        futures = [pool.submit(kernel, low, high, *arrays) for low, high in pairwise(bounds)]
         return [future.result() for future in futures]
