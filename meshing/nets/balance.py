@@ -1,0 +1,194 @@
+"""Every part gets the volume of its voxels: each wall moves along its normals by the difference of two numbers.
+
+Part a wants to grow by α_a everywhere, its neighbour b by α_b; their wall moves by α_a − α_b. With A_ab the area of
+that wall, the volumes ask for (diag(Σ_b A_ab) − A) α = ΔV, α = 0 outside: a weighted graph Laplacian, solved by
+conjugate gradients. Two or three such steps suffice, since the areas hardly change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from meshing.nets.lattice import Net
+from meshing.nets.quads import Quads, QuadSides
+from meshing.nets.relax import Moves, normal_table
+from meshing.threads import over_rows
+
+Points = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
+
+_STEPS = 3
+_CLOSE = 1e-4
+"""Share of its volume that a part may lack when the steps end."""
+
+_DENSE_PAIRS = 1 << 24
+"""Entries of a table over all pairs of labels; for more labels the pairs are sorted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which labels touch: (N, 2) labels, and for each quad its row there."""
+
+    labels: npt.NDArray[np.int64]
+    of_quad: npt.NDArray[np.int32]
+
+
+def points_of(net: Net, moves: Moves, spacing_mm: npt.ArrayLike) -> Points:
+    """(V, 3) mm along the lattice's axes, from the middle of its first voxel."""
+    points = np.empty((len(net.xs), 3))
+    spacing = np.asarray(spacing_mm, np.float64)
+    over_rows(_place, net.rows, net.shape[1], net.start, net.xs, moves, spacing, points)
+    return points
+
+
+def balanced(net: Net, moves: Moves, quads: Quads, sides: QuadSides, wanted_mm3: Array, spacing_mm: Array) -> Moves:
+    """The moves that give label n the volume `wanted_mm3[n]`, as far as cells reach."""
+    pairs = _pairs(sides, len(wanted_mm3))
+    normals = normal_table(np.asarray(spacing_mm, np.float32))
+    box = np.asarray(0.4999 * np.asarray(spacing_mm), np.float32)
+    for _ in range(_STEPS):
+        points = points_of(net, moves, spacing_mm)
+        volumes, areas = _measured(quads, pairs, points, len(wanted_mm3))
+        missing = wanted_mm3 - volumes
+        missing[0] = 0.0
+        if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
+            break
+        growth = _growth(pairs.labels, areas, missing)
+        over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
+    return moves
+
+
+def _pairs(sides: QuadSides, labels: int) -> Pairs:
+    if labels * labels <= _DENSE_PAIRS:
+        seen = np.zeros(labels * labels, np.bool_)
+        over_rows(_mark, len(sides), sides, labels, seen)
+        codes = np.flatnonzero(seen)
+        row = np.full(labels * labels, -1, np.int32)
+        row[codes] = np.arange(len(codes), dtype=np.int32)
+        of_quad = np.empty(len(sides), np.int32)
+        over_rows(_look_up, len(sides), sides, labels, row, of_quad)
+    else:
+        codes, found = np.unique(sides[:, 0].astype(np.int64) * labels + sides[:, 1], return_inverse=True)
+        of_quad = found.astype(np.int32)
+    return Pairs(np.column_stack([codes // labels, codes % labels]), of_quad)
+
+
+def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[Array, Array]:
+    """Volume of every label, and area of every pair's wall."""
+    origin = points.mean(axis=0) if len(points) else np.zeros(3)
+    parts = over_rows(_measure, len(quads), quads, pairs.of_quad, len(pairs.labels), points, origin)
+    swept, areas = (np.sum([part[number] for part in parts], axis=0) for number in (0, 1))
+    volumes = np.bincount(pairs.labels[:, 0], swept, labels) - np.bincount(pairs.labels[:, 1], swept, labels)
+    return volumes, areas
+
+
+def _growth(pairs: npt.NDArray[np.int64], areas: Array, missing: Array) -> Array:
+    """α for every label, mm, by conjugate gradients with the diagonal as preconditioner."""
+    count = len(missing)
+    behind, before = pairs[:, 0], pairs[:, 1]
+    diagonal = np.bincount(behind, areas, count) + np.bincount(before, areas, count)
+    is_free = diagonal > 0
+    is_free[0] = False
+    scale = np.where(is_free, 1.0 / np.where(is_free, diagonal, 1.0), 0.0)
+
+    def product(alpha: Array) -> Array:
+        flow = areas * (alpha[behind] - alpha[before])
+        found: Array = np.where(is_free, np.bincount(behind, flow, count) - np.bincount(before, flow, count), 0.0)
+        return found
+
+    alpha = np.zeros(count)
+    rest = np.where(is_free, missing, 0.0)
+    direction = towards = scale * rest
+    energy = float(rest @ towards)
+    enough = 1e-16 * max(energy, 1e-300)
+    for _ in range(200):
+        if energy <= enough:
+            break
+        image = product(direction)
+        step = energy / float(direction @ image)
+        alpha = alpha + step * direction
+        rest = rest - step * image
+        towards = scale * rest
+        before_energy, energy = energy, float(rest @ towards)
+        direction = towards + energy / before_energy * direction
+    return alpha
+
+
+@njit(cache=True, nogil=True)
+def _place(first, last, depth, start, xs, moves, spacing, points):
+    for row in range(first, last):
+        k = row // (depth - 1)
+        j = row - k * (depth - 1)
+        for v in range(start[row], start[row + 1]):
+            points[v, 0] = (xs[v] + 0.5) * spacing[0] + moves[v, 0]
+            points[v, 1] = (j + 0.5) * spacing[1] + moves[v, 1]
+            points[v, 2] = (k + 0.5) * spacing[2] + moves[v, 2]
+
+
+@njit(cache=True, nogil=True)
+def _mark(first, last, sides, labels, seen):
+    for q in range(first, last):
+        seen[np.int64(sides[q, 0]) * labels + sides[q, 1]] = True
+
+
+@njit(cache=True, nogil=True)
+def _look_up(first, last, sides, labels, row, of_quad):
+    for q in range(first, last):
+        of_quad[q] = row[np.int64(sides[q, 0]) * labels + sides[q, 1]]
+
+
+@njit(cache=True, nogil=True)
+def _measure(first, last, quads, pair_of, pairs, points, origin):
+    """Swept volume and area by pair; quads are cut along the shorter diagonal, as they will be."""
+    swept = np.zeros(pairs)
+    areas = np.zeros(pairs)
+    p = np.empty((4, 3))
+    cross = np.empty(3)
+    for q in range(first, last):
+        across = 0.0
+        along = 0.0
+        for axis in range(3):
+            for corner in range(4):
+                p[corner, axis] = points[quads[q, corner], axis] - origin[axis]
+            across += (p[0, axis] - p[2, axis]) ** 2
+            along += (p[1, axis] - p[3, axis]) ** 2
+        turn = 1 if along < across else 0
+        for second in range(2):
+            a = turn
+            b = turn + 1 + second
+            c = (turn + 2 + second) % 4
+            area = 0.0
+            for axis in range(3):
+                u = (axis + 1) % 3
+                w = (axis + 2) % 3
+                cross[axis] = (p[b, u] - p[a, u]) * (p[c, w] - p[a, w]) - (p[b, w] - p[a, w]) * (p[c, u] - p[a, u])
+                area += cross[axis] ** 2
+            swept[pair_of[q]] += (p[a, 0] * cross[0] + p[a, 1] * cross[1] + p[a, 2] * cross[2]) / 6.0
+            areas[pair_of[q]] += 0.5 * np.sqrt(area)
+    return swept, areas
+
+
+@njit(cache=True, nogil=True)
+def _grow(first, last, voxels, width, depth, start, xs, mask, growth, normals, box, moves):
+    """Vertices between two labels along their normal; the normal looks towards the higher label."""
+    for row in range(first, last):
+        k = row // (depth - 1)
+        at = (k * depth + row - k * (depth - 1)) * width
+        for v in range(start[row], start[row + 1]):
+            m = mask[v]
+            if m == 0:
+                continue
+            low = high = voxels[at + xs[v]]
+            for c in range(1, 8):
+                label = voxels[at + xs[v] + (c & 1) + (c >> 1 & 1) * width + (c >> 2) * width * depth]
+                low = min(low, label)
+                high = max(high, label)
+            step = np.float32(growth[low] - growth[high])
+            for axis in range(3):
+                moved = moves[v, axis] + step * normals[m, axis]
+                moves[v, axis] = min(max(moved, -box[axis]), box[axis])

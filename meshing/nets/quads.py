@@ -1,0 +1,128 @@
+"""One four-sided piece of wall for every pair of voxels that differ; each is cut into two triangles once, for both sides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from meshing.nets.lattice import Net
+from meshing.threads import over_rows
+
+Quads = npt.NDArray[np.int32]
+"""(Q, 4): vertices, counter-clockwise as seen from the second side."""
+
+QuadSides = npt.NDArray[Any]
+"""(Q, 2), dtype of the voxels: labels behind and before; the higher one is behind."""
+
+
+def quads_of(net: Net) -> tuple[Quads, QuadSides]:
+    """The pieces of wall, in the order of the rows."""
+    width, depth, _ = net.shape
+    counts = np.zeros(net.rows, np.int32)
+    over_rows(_count_quads, net.rows, net.voxels, width, depth, net.start, net.xs, counts)
+    start = np.zeros(net.rows + 1, np.int32)
+    np.cumsum(counts, out=start[1:])
+    quads = np.empty((int(start[-1]), 4), np.int32)
+    sides = np.empty((int(start[-1]), 2), net.voxels.dtype)
+    over_rows(_fill_quads, net.rows, net.voxels, width, depth, net.start, net.xs, net.beside, start, quads, sides)
+    return quads, sides
+
+
+def triangles_of(
+    quads: Quads, sides: QuadSides, points: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Faces (F, 3) and sides (F, 2): two for each quad, cut along its shorter diagonal; those without corners go."""
+    faces = np.empty((2 * len(quads), 3), np.int32)
+    both = np.empty((2 * len(quads), 2), np.int32)
+    many = _cut(quads, sides, points, faces, both)
+    return faces[:many], both[:many]
+
+
+@njit(cache=True, nogil=True)
+def _count_quads(first, last, voxels, width, depth, start, xs, counts):
+    for row in range(first, last):
+        k = row // (depth - 1)
+        at = (k * depth + row - k * (depth - 1)) * width
+        above = at + width * depth
+        n = 0
+        for v in range(start[row], start[row + 1]):
+            i = xs[v]
+            top = voxels[above + width + i + 1]
+            n += (voxels[above + width + i] != top) + (voxels[above + i + 1] != top) + (voxels[at + width + i + 1] != top)
+        counts[row] = n
+
+
+@njit(cache=True, nogil=True)
+def _fill_quads(first, last, voxels, width, depth, start, xs, beside, quad_start, quads, sides):
+    """Each cell owns the three edges that end in its highest corner."""
+    for row in range(first, last):
+        k = row // (depth - 1)
+        at = (k * depth + row - k * (depth - 1)) * width
+        above = at + width * depth
+        q = quad_start[row]
+        for v in range(start[row], start[row + 1]):
+            i = xs[v]
+            top = voxels[above + width + i + 1]
+            y = beside[v, 1]
+            z = beside[v, 3]
+            other = voxels[above + width + i]
+            if other != top:
+                _put(quads, sides, q, v, y, beside[y, 3], z, other, top)
+                q += 1
+            other = voxels[above + i + 1]
+            if other != top:
+                _put(quads, sides, q, v, z, z + 1, v + 1, other, top)
+                q += 1
+            other = voxels[at + width + i + 1]
+            if other != top:
+                _put(quads, sides, q, v, v + 1, y + 1, y, other, top)
+                q += 1
+
+
+@njit(cache=True, nogil=True)
+def _put(quads, sides, q, a, b, c, d, low, high):
+    # By label, not by place: a wall whose pieces look to different sides has no normal.
+    quads[q, 0] = a
+    quads[q, 2] = c
+    if low < high:
+        quads[q, 1] = d
+        quads[q, 3] = b
+        sides[q, 0] = high
+        sides[q, 1] = low
+    else:
+        quads[q, 1] = b
+        quads[q, 3] = d
+        sides[q, 0] = low
+        sides[q, 1] = high
+
+
+@njit(cache=True, nogil=True)
+def _cut(quads, sides, points, faces, both):
+    f = 0
+    for q in range(len(quads)):
+        a, b, c, d = quads[q]
+        across = 0.0
+        along = 0.0
+        for axis in range(3):
+            across += (points[a, axis] - points[c, axis]) ** 2
+            along += (points[b, axis] - points[d, axis]) ** 2
+        if along < across:
+            a, b, c, d = b, c, d, a
+        if a != b and b != c and a != c:
+            faces[f, 0] = a
+            faces[f, 1] = b
+            faces[f, 2] = c
+            both[f, 0] = sides[q, 0]
+            both[f, 1] = sides[q, 1]
+            f += 1
+        if a != c and c != d and a != d:
+            faces[f, 0] = a
+            faces[f, 1] = c
+            faces[f, 2] = d
+            both[f, 0] = sides[q, 0]
+            both[f, 1] = sides[q, 1]
+            f += 1
+    return f

@@ -1,0 +1,218 @@
+"""Smoothing that loses no volume and no thin vessel.
+
+Plain Laplace steps make the net smooth and shrink it. How far it shrank, along the normal, is itself smoothed and
+given back: on a tube that distance is constant, so the tube keeps its radius. No vertex leaves its cell.
+Where three labels meet, vertices slide along their curve only, and get back what they lost as a vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from meshing.nets.lattice import CURVE, Net
+from meshing.threads import over_rows
+
+Moves = npt.NDArray[np.float32]
+"""(V, 3) float32, mm along the lattice's axes: from the middle of each vertex's cell."""
+
+
+@dataclass(frozen=True)
+class Relaxing:
+    """How hard to smooth.
+
+    Parameters
+    ----------
+    rounds
+        Times that shrinking and giving back alternate.
+    steps
+        Laplace steps in each.
+    degree
+        Of the Chebyshev polynomial that smooths what is given back.
+    floor
+        What that polynomial leaves of the roughest half of the spectrum.
+    reach
+        How far a vertex may go from the middle of its cell, in cells.
+    """
+
+    rounds: int = 4
+    steps: int = 3
+    degree: int = 8
+    floor: float = 0.01
+    reach: float = 0.4999
+
+    def weights(self) -> npt.NDArray[np.float32]:
+        """λ of each step: roots of a Chebyshev polynomial that is 1 at rest (Taubin 1996, "Optimal surface smoothing")."""
+        edge = np.cosh(np.arccosh(1 / self.floor) / self.degree)
+        roots = np.cos((2 * np.arange(1, self.degree + 1) - 1) * np.pi / (2 * self.degree))
+        weights = (1 + edge) / 2 / (edge - roots)
+        # A long step after a short one: in rising order the values would overflow on the way.
+        return np.asarray(weights[_alternating(self.degree)], np.float32)
+
+
+def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()) -> Moves:
+    """Where every vertex goes, in mm from the middle of its cell."""
+    count = len(net.xs)
+    spacing = np.asarray(spacing_mm, np.float32)
+    box = np.asarray(relaxing.reach * spacing, np.float32)
+    # One more than there are vertices: the neighbour along +x is read whether it is one or not.
+    moves, spare = np.zeros((count + 1, 3), np.float32), np.zeros((count + 1, 3), np.float32)
+    lost, relay, share = np.zeros(count + 1, np.float32), np.zeros(count + 1, np.float32), np.empty(count, np.float32)
+    normals = normal_table(spacing)
+    curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
+    bent = np.flatnonzero(net.stencil != net.links).astype(np.int32)
+    over_rows(_shares, count, net.beside, net.links, net.mask, share)
+    for _ in range(relaxing.rounds):
+        for _ in range(relaxing.steps):
+            over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, spacing, box)
+            _half_step_on_curves(bent, moves, spare, net.beside, net.stencil, spacing, box)
+            moves, spare = spare, moves
+        over_rows(_lost, count, moves, net.mask, normals, lost)
+        for weight in relaxing.weights():
+            over_rows(_spread, count, lost, relay, net.beside, net.links, share, weight)
+            lost, relay = relay, lost
+        over_rows(_give_back, count, moves, lost, net.mask, normals, box)
+        if len(curve):
+            _give_back_to_curves(curve, moves, net.beside, net.stencil, net.mask, box, 2 * relaxing.steps)
+    return moves[:-1]
+
+
+def normal_table(spacing_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(256, 3): unit normal for each mask, towards the higher label; 0 where the corners cancel."""
+    bits = np.arange(256)[:, None] >> np.arange(8) & 1
+    corners = np.arange(8)[:, None] >> np.arange(3) & 1
+    slopes = bits.astype(np.float64) @ ((2 * corners - 1) / np.asarray(spacing_mm, np.float64))
+    lengths = np.linalg.norm(slopes, axis=1, keepdims=True)
+    return np.asarray(np.where(lengths > 1e-9, slopes / np.maximum(lengths, 1e-9), 0.0), np.float32)
+
+
+def _alternating(count: int) -> list[int]:
+    """0 … count − 1: the last, the first, the one before the last, the second, …"""
+    order = [number for step in range(count // 2) for number in (count - 1 - step, step)]
+    return order + [count // 2] * (count % 2)
+
+
+@njit(cache=True, nogil=True)
+def _half_step(first, last, moves, out, beside, links, stencil, spacing, box):
+    """Half-way to the mean of the neighbours, within the box. A missing neighbour is the vertex itself: no branches."""
+    total = np.empty(3, np.float32)
+    for v in range(first, last):
+        ways = links[v]
+        if stencil[v] != ways:
+            continue
+        down = np.float32(ways & 1)
+        up = np.float32(ways >> 1 & 1)
+        y = np.float32(ways >> 2 & 1) + np.float32(ways >> 3 & 1)
+        z = np.float32(ways >> 4 & 1) + np.float32(ways >> 5 & 1)
+        a, b, c, d = beside[v, 0], beside[v, 1], beside[v, 2], beside[v, 3]
+        missing = np.float32(4) - y - z
+        for axis in range(3):
+            total[axis] = (
+                (moves[a, axis] + moves[b, axis])
+                + (moves[c, axis] + moves[d, axis])
+                + (down * moves[v - 1, axis] + up * moves[v + 1, axis])
+                - missing * moves[v, axis]
+            )
+        total[0] += (up - down) * spacing[0]
+        total[1] += (np.float32(ways >> 3 & 1) - np.float32(ways >> 2 & 1)) * spacing[1]
+        total[2] += (np.float32(ways >> 5 & 1) - np.float32(ways >> 4 & 1)) * spacing[2]
+        share = np.float32(0.5) / (down + up + y + z)
+        for axis in range(3):
+            moved = np.float32(0.5) * moves[v, axis] + total[axis] * share
+            out[v, axis] = min(max(moved, -box[axis]), box[axis])
+
+
+@njit(cache=True, nogil=True)
+def _half_step_on_curves(curve, moves, out, beside, stencil, spacing, box):
+    """The same for the vertices whose stencil is not all their neighbours."""
+    for t in range(len(curve)):
+        v = curve[t]
+        n = 0
+        for axis in range(3):
+            out[v, axis] = 0
+        for way in range(6):
+            if stencil[v] >> way & 1:
+                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+                for axis in range(3):
+                    out[v, axis] += moves[u, axis]
+                out[v, way >> 1] += spacing[way >> 1] if way & 1 else -spacing[way >> 1]
+                n += 1
+        for axis in range(3):
+            moved = np.float32(0.5) * (moves[v, axis] + out[v, axis] / np.float32(n))
+            out[v, axis] = min(max(moved, -box[axis]), box[axis])
+
+
+@njit(cache=True, nogil=True)
+def _lost(first, last, moves, mask, normals, lost):
+    for v in range(first, last):
+        m = mask[v]
+        lost[v] = -(moves[v, 0] * normals[m, 0] + moves[v, 1] * normals[m, 1] + moves[v, 2] * normals[m, 2])
+
+
+@njit(cache=True, nogil=True)
+def _spread(first, last, lost, out, beside, links, share, weight):
+    """One step of the scalar towards the mean of the two-label neighbours; `lost` is 0 on curves, and stays so."""
+    for v in range(first, last):
+        if share[v] == 0:
+            out[v] = lost[v]
+            continue
+        ways = links[v]
+        missing = 4 - ((ways >> 2 & 1) + (ways >> 3 & 1) + (ways >> 4 & 1) + (ways >> 5 & 1))
+        total = (lost[beside[v, 0]] + lost[beside[v, 1]]) + (lost[beside[v, 2]] + lost[beside[v, 3]])
+        total += np.float32(ways & 1) * lost[v - 1] + np.float32(ways >> 1 & 1) * lost[v + 1]
+        mean = (total - np.float32(missing) * lost[v]) * share[v]
+        out[v] = lost[v] + weight * (mean - lost[v])
+
+
+@njit(cache=True, nogil=True)
+def _shares(first, last, beside, links, mask, share):
+    """One over the number of two-label neighbours; 0 on curves. A vertex with none keeps what it has."""
+    for v in range(first, last):
+        n = 0
+        for way in range(6):
+            if links[v] >> way & 1:
+                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+                n += mask[u] != 0
+        share[v] = 0.0 if mask[v] == 0 or n == 0 else np.float32(1) / np.float32(n)
+
+
+@njit(cache=True, nogil=True)
+def _give_back(first, last, moves, lost, mask, normals, box):
+    for v in range(first, last):
+        m = mask[v]
+        for axis in range(3):
+            moved = moves[v, axis] + lost[v] * normals[m, axis]
+            if m != 0:
+                moves[v, axis] = min(max(moved, -box[axis]), box[axis])
+
+
+@njit(cache=True, nogil=True)
+def _give_back_to_curves(curve, moves, beside, stencil, mask, box, steps):
+    """The vector that a curve's vertices lost, smoothed along the curve."""
+    place = np.full(len(mask), -1, np.int32)
+    for t in range(len(curve)):
+        place[curve[t]] = t
+    lost = np.empty((len(curve), 3), np.float32)
+    out = np.empty((len(curve), 3), np.float32)
+    for t in range(len(curve)):
+        lost[t] = -moves[curve[t]]
+    for _ in range(steps):
+        for t in range(len(curve)):
+            v = curve[t]
+            out[t] = 0
+            n = 0
+            for way in range(6):
+                if stencil[v] >> way & 1:
+                    u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+                    if mask[u] == 0:
+                        out[t] += lost[place[u]]
+                        n += 1
+            out[t] = np.float32(0.5) * (lost[t] + out[t] / np.float32(n)) if n else lost[t]
+        lost, out = out, lost
+    for t in range(len(curve)):
+        v = curve[t]
+        for axis in range(3):
+            moves[v, axis] = min(max(moves[v, axis] + lost[t, axis], -box[axis]), box[axis])
