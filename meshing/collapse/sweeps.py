@@ -1,0 +1,230 @@
+"""Compiled steps of one pass: what edges cost, and the sweep that collapses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meshing.collapse.mesh import FIXED, FREE, Mesh, compiled, faces_on, ring_of
+from meshing.collapse.quadrics import joint
+
+_TURN = 0.3
+"""Least cosine between a face before and after."""
+
+_SLIVER = 0.02
+"""Least double area over the square of the longest side, for a face that had more before."""
+
+_FLAT = 0.05
+"""Least six volumes of a tetrahedron over the cube of its longest edge at the tip; a regular one has 0.71."""
+
+
+@compiled
+def costs(first: int, last: int, mesh: Mesh, limit: float, step: int) -> Any:
+    """Edges of every `step`-th face that may collapse for at most `limit`: costs, and the vertices gone and kept."""
+    faces, kind = mesh.faces, mesh.kind
+    room = 3 * ((last - first + step - 1) // step)
+    cost, gone, kept = np.empty(room, np.float32), np.empty(room, np.int32), np.empty(room, np.int32)
+    count = 0
+    for face in range(first, last, step):
+        for corner in range(3):
+            one, other = faces[face, corner], faces[face, (corner + 1) % 3]
+            if kind[one] == FREE or kind[other] == FREE:
+                # Plain edges run once each way: one of the two is enough.
+                if one > other:
+                    continue
+            elif kind[one] + kind[other] == 2 * FIXED or not _owns_feature(mesh, face, one, other):
+                continue
+            if kind[one] > kind[other]:
+                one, other = other, one
+            price = joint(mesh.points, mesh.quadrics, one, other, kind[one] == kind[other])[0]
+            if price <= limit:
+                cost[count], gone[count], kept[count] = max(price, 0.0), one, other
+                count += 1
+    return cost[:count].copy(), gone[:count].copy(), kept[:count].copy()
+
+
+@compiled
+def _owns_feature(mesh: Mesh, face: int, one: int, other: int) -> bool:
+    """Whether an edge is a feature edge and this is the first of its faces."""
+    for slot in range(mesh.start[one], mesh.start[one + 1]):
+        its = mesh.around[slot]
+        for corner in range(3):
+            if mesh.faces[its, corner] == other:
+                return its == face and faces_on(mesh, one, other) != 2
+    return False
+
+
+@compiled
+def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
+    """Number of faces removed by collapsing edges in order, each vertex at most once, until `most` are gone.
+
+    A vertex that joined keeps still for the rest of the sweep, so that costs and `around` stay true for the others.
+    """
+    points, quadrics, kind = mesh.points, mesh.quadrics, mesh.kind
+    done = np.zeros(len(points), np.bool_)
+    mark = np.zeros(len(points), np.int32)
+    widest = 0
+    for vertex in range(len(points)):
+        widest = max(widest, mesh.start[vertex + 1] - mesh.start[vertex])
+    ring, its = np.empty((widest, 3), np.int32), np.empty((widest, 3), np.int32)
+    tick, removed = 0, 0
+    for candidate in range(len(gones)):
+        gone, kept = gones[candidate], kepts[candidate]
+        if done[gone] or done[kept]:
+            continue
+        tick += 2
+        count = ring_of(mesh.faces, mesh.start, mesh.around, gone, ring)
+        its_count = ring_of(mesh.faces, mesh.start, mesh.around, kept, its)
+        if not _is_legal(gone, kept, ring, count, its, its_count, mark, tick):
+            continue
+        if kind[gone] != FREE and _closes_loop(ring, count, its, its_count, mark, tick):
+            continue
+        x, y, z = joint(points, quadrics, gone, kept, kind[gone] == kind[kept])[1:]
+        if _turns(ring, count, points, gone, kept, x, y, z) or _turns(its, its_count, points, kept, gone, x, y, z):
+            continue
+        if _flattens(mesh, ring, count, its, its_count, gone, kept, (x, y, z)):
+            continue
+        removed += _join(mesh.faces, ring, count, gone, kept)
+        points[kept, 0], points[kept, 1], points[kept, 2] = x, y, z
+        for entry in range(10):
+            quadrics[kept, entry] += quadrics[gone, entry]
+        done[gone] = done[kept] = True
+        if removed >= most:
+            break
+    return removed
+
+
+@compiled
+def _is_legal(gone: int, kept: int, ring: Any, count: int, its: Any, its_count: int, mark: Any, tick: int) -> bool:
+    """Whether joining two vertices keeps what hangs together: the link condition, and no face twice.
+
+    Leaves `tick + 1` on the marks of common neighbours.
+    """
+    for spoke in range(count):
+        mark[ring[spoke, 0]] = tick
+        mark[ring[spoke, 1]] = tick
+    mark[kept] = 0
+    shared, common = 0, 0
+    for spoke in range(its_count):
+        b, c = its[spoke, 0], its[spoke, 1]
+        if b == gone or c == gone:
+            shared += 1
+        if mark[b] == tick:
+            mark[b] = tick + 1
+            common += 1
+        if mark[c] == tick:
+            mark[c] = tick + 1
+            common += 1
+    if shared != common or shared == 0:
+        return False
+    for spoke in range(count):
+        b, c = ring[spoke, 0], ring[spoke, 1]
+        if mark[b] == tick + 1 and mark[c] == tick + 1:
+            for again in range(its_count):
+                d, e = its[again, 0], its[again, 1]
+                if (d == b and e == c) or (d == c and e == b):
+                    return False
+    return True
+
+
+@compiled
+def _closes_loop(ring: Any, count: int, its: Any, its_count: int, mark: Any, tick: int) -> bool:
+    """Whether two feature edges would fall onto each other."""
+    for spoke in range(2 * count):
+        other = ring[spoke >> 1, spoke & 1]
+        if mark[other] == tick + 1 and _spokes(ring, count, other) != 2 and _spokes(its, its_count, other) != 2:
+            return True
+    return False
+
+
+@compiled
+def _spokes(ring: Any, count: int, other: int) -> int:
+    """How many faces of a ring hold a vertex."""
+    found = 0
+    for spoke in range(count):
+        if ring[spoke, 0] == other or ring[spoke, 1] == other:
+            found += 1
+    return found
+
+
+@compiled
+def _turns(ring: Any, count: int, points: Any, vertex: int, partner: int, x: float, y: float, z: float) -> bool:
+    """Whether a face of `vertex` that stays would turn over or become a sliver with the vertex at x, y, z."""
+    px, py, pz = points[vertex, 0], points[vertex, 1], points[vertex, 2]
+    for spoke in range(count):
+        b, c = ring[spoke, 0], ring[spoke, 1]
+        if b == partner or c == partner:
+            continue
+        qx, qy, qz = points[b, 0], points[b, 1], points[b, 2]
+        rx, ry, rz = points[c, 0], points[c, 1], points[c, 2]
+        ex, ey, ez = rx - qx, ry - qy, rz - qz
+        ox, oy, oz = px - qx, py - qy, pz - qz
+        nx, ny, nz = x - qx, y - qy, z - qz
+        ax, ay, az = ey * oz - ez * oy, ez * ox - ex * oz, ex * oy - ey * ox
+        bx, by, bz = ey * nz - ez * ny, ez * nx - ex * nz, ex * ny - ey * nx
+        old, new = ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz
+        across = ax * bx + ay * by + az * bz
+        if old > 0 and (across <= 0 or across * across < _TURN * _TURN * old * new):
+            return True
+        edge = ex * ex + ey * ey + ez * ez
+        longest = max(edge, nx * nx + ny * ny + nz * nz, (x - rx) ** 2 + (y - ry) ** 2 + (z - rz) ** 2)
+        if new <= _SLIVER * _SLIVER * longest * longest:
+            before = max(edge, ox * ox + oy * oy + oz * oz, (px - rx) ** 2 + (py - ry) ** 2 + (pz - rz) ** 2)
+            if new <= 1e-12 * longest * longest or old > _SLIVER * _SLIVER * before * before:
+                return True
+    return False
+
+
+@compiled
+def _flattens(mesh: Mesh, ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, at: Any) -> bool:
+    """Whether the joint, put `at` x, y, z, would be the tip of a tetrahedron of nearly no volume."""
+    if count + its_count - 2 * _spokes(ring, count, kept) != 3:
+        return False
+    rim, found = (-1, -1, -1), 0
+    for entry in range(2 * (count + its_count)):
+        spoke = entry >> 1
+        end = ring[spoke, entry & 1] if spoke < count else its[spoke - count, entry & 1]
+        if end != gone and end != kept and end != rim[0] and end != rim[1] and end != rim[2]:
+            rim, found = (end, rim[0], rim[1]), found + 1
+    if found != 3 or not _is_face(mesh, rim[0], rim[1], rim[2]):
+        return False
+    points, longest = mesh.points, 0.0
+    edges = np.empty((3, 3))
+    for row in range(3):
+        for axis in range(3):
+            edges[row, axis] = points[rim[row], axis] - at[axis]
+        longest = max(longest, edges[row, 0] ** 2 + edges[row, 1] ** 2 + edges[row, 2] ** 2)
+    x = edges[1, 1] * edges[2, 2] - edges[1, 2] * edges[2, 1]
+    y = edges[1, 2] * edges[2, 0] - edges[1, 0] * edges[2, 2]
+    z = edges[1, 0] * edges[2, 1] - edges[1, 1] * edges[2, 0]
+    box = edges[0, 0] * x + edges[0, 1] * y + edges[0, 2] * z
+    return bool(abs(box) < _FLAT * longest**1.5)
+
+
+@compiled
+def _is_face(mesh: Mesh, a: int, b: int, c: int) -> bool:
+    for slot in range(mesh.start[a], mesh.start[a + 1]):
+        face = mesh.around[slot]
+        if mesh.faces[face, 0] >= 0:
+            hits = 0
+            for corner in range(3):
+                hits += mesh.faces[face, corner] == b or mesh.faces[face, corner] == c
+            if hits == 2:
+                return True
+    return False
+
+
+@compiled
+def _join(faces: Any, ring: Any, count: int, gone: int, kept: int) -> int:
+    """Number of faces that vanish; the others of the ring of `gone` get `kept` in its place."""
+    removed = 0
+    for spoke in range(count):
+        face = ring[spoke, 2]
+        if ring[spoke, 0] == kept or ring[spoke, 1] == kept:
+            faces[face, 0] = -1
+            removed += 1
+        else:
+            corner = 0 if faces[face, 0] == gone else (1 if faces[face, 1] == gone else 2)
+            faces[face, corner] = kept
+    return removed
