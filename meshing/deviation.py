@@ -1,13 +1,33 @@
-"""How far two surfaces lie apart: exact distances to triangles from dense samples, both ways."""
+"""How far two surfaces, or two complexes of walls, lie apart: exact distances to triangles, from samples, both ways.
+
+The mean is over samples that lie even by area and weighs both directions alike. The maximum is the largest of all
+samples; to the even ones come places where surfaces of different resolution stray most: vertices of the finer one,
+where a lost tip shows, and vertices, middles of edges and centroids of the coarser one.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
+from meshing.distances import bins_of, contiguous, wall_distances_mm, whole_numbers
+from meshing.distances import distances_mm as distances_to_triangles_mm
+from meshing.progress import Progress, silent
 from meshing.surface import Deviation, Surface
+from meshing.walls import Walls
 
 Points = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int32]
+
+_EVEN = 1_500
+"""Even samples of a label and direction: they hold the mean stable to 2 %."""
+
+_COARSE_TRIANGLES = 2_000
+_FINE_TRIANGLES = 1_500
+"""Triangles of a label that give vertices, or vertices and middles, for the maximum."""
 
 
 def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviation:
@@ -28,29 +48,31 @@ def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviatio
     return Deviation(float(mean), float(max(there.max(), back.max())))
 
 
+def deviations(coarse: Walls, fine: Walls, *, progress: Progress = silent) -> dict[int, Deviation]:
+    """Two-sided distance of each label's own boundary between two complexes, in mm.
+
+    Only triangles that bound a label count for it: a neighbour's wall cannot hide a lost one. A label that one of the
+    two has not is infinitely far.
+    """
+    count = 1 + max((int(walls.sides.max()) for walls in (coarse, fine) if len(walls.sides)), default=0)
+    ours, theirs = _extents(coarse, count), _extents(fine, count)
+    both = (ours.triangles > 0) & (theirs.triangles > 0)
+    if both.any():
+        progress(0.0, "measuring deviation")
+        there = _to_walls(_samples(coarse, ours, is_coarse=True), fine, both)
+        progress(0.6, "measuring deviation")
+        back = _to_walls(_samples(fine, theirs, is_coarse=False), coarse, both)
+        means, most = (there[0] + back[0]) / 2, np.maximum(there[1], back[1])
+        progress(1.0, "measured deviation")
+    return {
+        int(label): Deviation(float(means[label]), float(most[label])) if both[label] else Deviation(np.inf, np.inf)
+        for label in np.flatnonzero(ours.triangles + theirs.triangles)
+    }
+
+
 def distances_mm(points: Points, surface: Surface) -> Points:
     """Distance of every point, shape (N, 3), to the nearest point of the surface."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-    from vtkmodules.vtkCommonCore import vtkDoubleArray, vtkPoints
-    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-    from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
-
-    corners = vtkPoints()
-    corners.SetData(numpy_to_vtk(surface.vertices.astype(np.float64), deep=True))
-    cells = vtkCellArray()
-    cells.SetData(
-        numpy_to_vtkIdTypeArray(np.arange(0, surface.faces.size + 1, 3, dtype=np.int64), deep=True),
-        numpy_to_vtkIdTypeArray(surface.faces.ravel().astype(np.int64), deep=True),
-    )
-    triangles = vtkPolyData()
-    triangles.SetPoints(corners)
-    triangles.SetPolys(cells)
-    distance = vtkImplicitPolyDataDistance()
-    distance.SetInput(triangles)
-    signed = vtkDoubleArray()
-    distance.FunctionValue(numpy_to_vtk(np.ascontiguousarray(points)), signed)
-    found: Points = np.abs(vtk_to_numpy(signed).astype(np.float64))
-    return found
+    return distances_to_triangles_mm(points, surface.vertices, surface.faces)
 
 
 def _to_other(one: Surface, other: Surface, samples: int) -> Points:
@@ -72,3 +94,138 @@ def _spread(surface: Surface, count: int) -> Points:
     u, v = np.where(is_outside, 1 - u, u)[:, None], np.where(is_outside, 1 - v, v)[:, None]
     points: Points = a[face] + u * (b - a)[face] + v * (c - a)[face]
     return points
+
+
+class _Extents(NamedTuple):
+    """Area in mm² and triangles, by label; none for label 0."""
+
+    areas: Points
+    triangles: npt.NDArray[np.int64]
+
+
+class _Samples(NamedTuple):
+    """Points (N, 3), the labels (N, 2) that each is between, and the area that it stands for: 0 beside even ones."""
+
+    points: Points
+    sides: Labels
+    weights: Points
+
+
+def _parts(walls: Walls) -> tuple[Points, Labels, Labels]:
+    return contiguous(walls.vertices), whole_numbers(walls.faces), whole_numbers(walls.sides)
+
+
+def _extents(walls: Walls, count: int) -> _Extents:
+    areas, triangles = np.zeros(count), np.zeros(count, np.int64)
+    _measure(*_parts(walls), areas, triangles)
+    areas[0], triangles[0] = 0.0, 0
+    return _Extents(areas, triangles)
+
+
+def _samples(walls: Walls, extents: _Extents, *, is_coarse: bool) -> _Samples:
+    """Even samples of every label's walls, and marked places of some or all of its triangles."""
+    count = len(extents.areas)
+    density = np.where(extents.areas > 0, _EVEN / np.maximum(extents.areas, 1e-30), 0.0)
+    step = np.maximum(-(-extents.triangles // (_COARSE_TRIANGLES if is_coarse else _FINE_TRIANGLES)), 1)
+    step[0] = np.iinfo(np.int64).max
+    room = (_EVEN + 7) * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
+    made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room))
+    is_seen = np.zeros(len(walls.vertices), dtype=np.bool_)
+    used = _place(*_parts(walls), density, step, is_coarse, is_seen, *made)
+    return _Samples(made.points[:used], made.sides[:used], made.weights[:used])
+
+
+def _to_walls(samples: _Samples, walls: Walls, both: npt.NDArray[np.bool_]) -> tuple[Points, Points]:
+    """Mean and largest distance from the samples, by label, of those labels that both have."""
+    asked = np.where(both[samples.sides], samples.sides, 0)
+    found = wall_distances_mm(samples.points, asked, bins_of(walls.vertices, walls.faces, sides=walls.sides))
+    total, weight, most = np.zeros(len(both)), np.zeros(len(both)), np.zeros(len(both))
+    for side in range(2):
+        is_asked = asked[:, side] > 0
+        label, distance, share = asked[is_asked, side], found[is_asked, side], samples.weights[is_asked]
+        total += np.bincount(label, share * distance, len(both))
+        weight += np.bincount(label, share, len(both))
+        np.maximum.at(most, label, distance)
+    return total / np.maximum(weight, 1e-30), most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _area(vertices: Points, a: int, b: int, c: int) -> float:
+    ux, uy, uz = (
+        vertices[b, 0] - vertices[a, 0],
+        vertices[b, 1] - vertices[a, 1],
+        vertices[b, 2] - vertices[a, 2],
+    )
+    wx, wy, wz = (
+        vertices[c, 0] - vertices[a, 0],
+        vertices[c, 1] - vertices[a, 1],
+        vertices[c, 2] - vertices[a, 2],
+    )
+    x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    area: float = np.sqrt(x * x + y * y + z * z) / 2.0
+    return area
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _measure(vertices: Points, faces: Labels, sides: Labels, areas: Points, triangles: npt.NDArray[np.int64]) -> None:
+    """Adds up `_Extents`."""
+    for face in range(len(faces)):
+        area = _area(vertices, faces[face, 0], faces[face, 1], faces[face, 2])
+        for side in range(2):
+            areas[sides[face, side]] += area
+            triangles[sides[face, side]] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _place(
+    vertices: Points,
+    faces: Labels,
+    sides: Labels,
+    density: Points,
+    step: npt.NDArray[np.int64],
+    is_coarse: bool,
+    is_seen: npt.NDArray[np.bool_],
+    points: Points,
+    labels: Labels,
+    weights: Points,
+) -> int:
+    """Samples, and how many they are.
+
+    A wall is sampled as densely as the label needs that needs it most; what a sample then stands for is its weight.
+    """
+    used, due = 0, 0.5
+    for face in range(len(faces)):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        behind, before = sides[face, 0], sides[face, 1]
+        most = max(density[behind], density[before])
+        due += most * _area(vertices, a, b, c)
+        begin = used
+        while due >= 1.0 and used < len(points):
+            due -= 1.0
+            # A low-discrepancy sequence within the triangles (Roberts 2018), folded into the half that they fill.
+            u, v = (used * 0.7548776662466927) % 1.0, (used * 0.5698402909980532) % 1.0
+            if u + v > 1.0:
+                u, v = 1.0 - u, 1.0 - v
+            for axis in range(3):
+                points[used, axis] = (1.0 - u - v) * vertices[a, axis] + u * vertices[b, axis] + v * vertices[c, axis]
+            weights[used] = 1.0 / most
+            used += 1
+        if face % min(step[behind], step[before]) == 0 and used + 7 <= len(points):
+            for side in range(3):
+                one, other = faces[face, side], faces[face, (side + 1) % 3]
+                for axis in range(3):
+                    if not is_seen[one]:
+                        points[used, axis] = vertices[one, axis]
+                used += not is_seen[one]
+                is_seen[one] = True
+                if is_coarse and one < other:
+                    for axis in range(3):
+                        points[used, axis] = (vertices[one, axis] + vertices[other, axis]) / 2.0
+                    used += 1
+            if is_coarse:
+                for axis in range(3):
+                    points[used, axis] = (vertices[a, axis] + vertices[b, axis] + vertices[c, axis]) / 3.0
+                used += 1
+        for row in range(begin, used):
+            labels[row, 0], labels[row, 1] = behind, before
+    return used

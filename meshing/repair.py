@@ -2,7 +2,8 @@
 
 Three moves, all combinatorial: doubled and degenerate faces go; at an edge with more than two faces each face is paired
 with the neighbour that it encloses solid with, and every fan of faces round a vertex gets a vertex of its own; two
-pairs that still share both ends of an edge are told apart by a vertex in the middle of one.
+pairs that still share both ends of an edge are told apart by a vertex in the middle of one. Only the faces round faulty
+vertices are looked at.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from meshing.halfedges import faults
 from meshing.surface import Faces
 
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def repair(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
@@ -31,14 +34,33 @@ def repair(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     vertices, faces
         With under a few hundred more vertices; unchanged where nothing was wrong, less unused vertices.
     """
-    triangles = _without_doubles(faces.astype(np.int64))
+    found = faults(faces, len(vertices))
+    if not found.is_faulty.any():
+        return _compact(vertices, faces)
+    is_near = found.is_faulty[faces].any(axis=1)
+    far, near = faces[~is_near], faces[is_near].astype(np.int64)
+    points, mended, origin = _mended(vertices, near, found.is_faulty)
+    # Vertices that were sound keep their place in both parts; the others get new ones behind.
+    fresh = np.flatnonzero(origin < 0)
+    number = origin.copy()
+    number[fresh] = len(vertices) + np.arange(len(fresh))
+    return _compact(np.vstack([vertices, points[fresh]]), np.vstack([far, number[mended]]))
+
+
+def _mended(vertices: Points, faces: Index, is_faulty: Mask) -> tuple[Points, Index, Index]:
+    """The faces round faulty vertices, mended, and for each of their vertices the sound one that it was, or −1."""
+    used, packed = np.unique(faces, return_inverse=True)
+    triangles = _without_doubles(packed.reshape(-1, 3))
+    points, origin = vertices[used], np.where(is_faulty[used], -1, used)
     for _ in range(4):
-        twin = _twins(vertices, triangles)
-        vertices, triangles = _one_vertex_per_fan(vertices, triangles, twin)
-        vertices, triangles, split = _split_parallel_edges(vertices, triangles)
+        twin = _twins(points, triangles)
+        place, triangles = _one_vertex_per_fan(triangles, twin, origin >= 0)
+        points, origin = points[place], origin[place]
+        points, triangles, split = _split_parallel_edges(points, triangles)
+        origin = np.append(origin, np.full(split, -1))
         if split == 0:
             break
-    return _compact(vertices, triangles)
+    return points, triangles, origin
 
 
 def _without_doubles(faces: Index) -> Index:
@@ -87,7 +109,7 @@ def _twins(vertices: Points, faces: Index) -> Index:
     first, second = order[plain], order[plain + 1]
     opposite = start[first] == end[second]
     twin[first[opposite]], twin[second[opposite]] = second[opposite], first[opposite]
-    for at in np.flatnonzero((sizes != 2) | ~_opposite(sizes, bounds, order, start, end)):
+    for at in np.flatnonzero((sizes > 2) | ~_opposite(sizes, bounds, order, start, end)):
         members = order[bounds[at] : bounds[at + 1]]
         for one, other in _pair_round_edge(vertices, faces, members, start, end):
             twin[one], twin[other] = other, one
@@ -131,21 +153,35 @@ def _pair_round_edge(vertices: Points, faces: Index, members: Index, start: Inde
     return pairs
 
 
-def _one_vertex_per_fan(vertices: Points, faces: Index, twin: Index) -> tuple[Points, Index]:
-    """Corners joined across glued edges share a vertex; other corners at that place get copies."""
+def _one_vertex_per_fan(faces: Index, twin: Index, is_whole: Mask) -> tuple[Index, Index]:
+    """Corners joined across glued edges share a vertex; other corners at that place get copies.
+
+    Parameters
+    ----------
+    is_whole
+        Vertices that stay one, because faces round them are missing here.
+
+    Returns
+    -------
+    place, faces
+        The old vertex of each new one, and faces by new vertices.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     half = np.flatnonzero(twin >= 0)
     after = half - half % 3 + (half + 1) % 3
     twin_after = twin[half] - twin[half] % 3 + (twin[half] + 1) % 3
-    rows = np.concatenate([half, after])
-    columns = np.concatenate([twin_after, twin[half]])
+    corners = np.argsort(faces.ravel(), kind="stable")
+    around = faces.ravel()[corners]
+    same = (around[1:] == around[:-1]) & is_whole[around[1:]]
+    rows = np.concatenate([half, after, corners[:-1][same]])
+    columns = np.concatenate([twin_after, twin[half], corners[1:][same]])
     graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(faces.size, faces.size))
     count, fan = connected_components(graph, directed=False)
     place = np.empty(count, dtype=np.int64)
     place[fan] = faces.ravel()
-    return vertices[place], fan.astype(np.int64).reshape(-1, 3)
+    return place, fan.astype(np.int64).reshape(-1, 3)
 
 
 def _split_parallel_edges(vertices: Points, faces: Index) -> tuple[Points, Index, int]:
@@ -185,6 +221,10 @@ def _split_parallel_edges(vertices: Points, faces: Index) -> tuple[Points, Index
     return vertices, kept, len(middles)
 
 
-def _compact(vertices: Points, faces: Index) -> tuple[Points, Faces]:
-    used, packed = np.unique(faces, return_inverse=True)
-    return vertices[used], packed.reshape(-1, 3).astype(np.int32)
+def _compact(vertices: Points, faces: npt.NDArray[np.integer]) -> tuple[Points, Faces]:
+    is_used = np.zeros(len(vertices), dtype=bool)
+    is_used[faces] = True
+    if is_used.all():
+        return vertices, faces.astype(np.int32)
+    number = np.cumsum(is_used) - 1
+    return vertices[is_used], number[faces].astype(np.int32)

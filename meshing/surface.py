@@ -101,11 +101,9 @@ def largest_change(volume_ml: float) -> float:
 
 def volume_ml(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     """Signed volume by the divergence theorem; positive when faces look outward."""
-    corners = np.asarray(vertices, dtype=np.float64)
-    if len(corners) == 0:
-        return 0.0
-    corners = (corners - corners.mean(axis=0))[np.asarray(faces)]
-    return float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6000.0)
+    from meshing.halfedges import signed_volume_mm3
+
+    return signed_volume_mm3(vertices, faces) / 1000.0
 
 
 def area_mm2(surface: Surface) -> float:
@@ -131,50 +129,33 @@ def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[npt.N
 
 def check(surface: Surface) -> Check:
     """Whether a surface is closed, manifold and outward, by counting."""
-    faces = surface.faces.astype(np.int64)
-    count = len(surface.vertices)
-    half = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    directed = half[:, 0] * count + half[:, 1]
-    edge = half.min(axis=1) * count + half.max(axis=1)
-    _, uses = np.unique(edge, return_counts=True)
-    _, runs = np.unique(directed, return_counts=True)
+    from meshing.halfedges import faults
+
+    found = faults(surface.faces, len(surface.vertices))
     return Check(
-        triangles=len(faces),
-        boundary_edges=int((uses == 1).sum()),
-        crowded_edges=int((uses > 2).sum()),
-        flipped_edges=int((runs > 1).sum()),
-        pinched_vertices=_pinched_vertices(faces, count),
+        triangles=len(surface.faces),
+        boundary_edges=found.boundary_edges,
+        crowded_edges=found.crowded_edges,
+        flipped_edges=found.flipped_edges,
+        pinched_vertices=found.pinched_vertices,
         volume_ml=volume_ml(surface.vertices, surface.faces),
     )
 
 
-def _pinched_vertices(faces: npt.NDArray[np.int64], count: int) -> int:
-    """Vertices whose faces form more than one fan, found by joining face corners across shared edges."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+def require_sound(surface: Surface) -> Surface:
+    """The surface itself, when it is closed, manifold and outward.
 
-    if len(faces) == 0:
-        return 0
-    corner = np.arange(faces.size).reshape(faces.shape)
-    ends, corners = [], []
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        low = np.minimum(faces[:, a], faces[:, b])
-        high = np.maximum(faces[:, a], faces[:, b])
-        first_is_low = faces[:, a] == low
-        ends.append(low * count + high)
-        corners.append(
-            np.stack(
-                [np.where(first_is_low, corner[:, a], corner[:, b]), np.where(first_is_low, corner[:, b], corner[:, a])]
-            )
+    Raises
+    ------
+    SurfaceError
+        With the counts.
+    """
+    found = check(surface)
+    if not (found.is_closed and found.is_manifold and found.is_outward):
+        raise SurfaceError(
+            f"{found.boundary_edges} open, {found.crowded_edges} crowded and {found.flipped_edges} flipped edges, "
+            f"{found.pinched_vertices} pinched vertices, {found.volume_ml:.4f} ml, of {found.triangles} triangles",
+            where=surface.key,
+            hint="report this structure; its labels can be exported meanwhile",
         )
-    edge, pair = np.concatenate(ends), np.concatenate(corners, axis=1)
-    order = np.argsort(edge, kind="stable")
-    same = edge[order][1:] == edge[order][:-1]
-    left, right = order[:-1][same], order[1:][same]
-    rows = np.concatenate([pair[0, left], pair[1, left]])
-    columns = np.concatenate([pair[0, right], pair[1, right]])
-    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(faces.size, faces.size))
-    _, fan = connected_components(graph, directed=False)
-    fans = np.unique(faces.ravel() * np.int64(faces.size) + fan)
-    _, fans_of_vertex = np.unique(fans // faces.size, return_counts=True)
-    return int((fans_of_vertex > 1).sum())
+    return surface

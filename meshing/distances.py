@@ -1,0 +1,489 @@
+"""Exact distances from points to triangles, by a grid of bins.
+
+Triangles stand in every cell that their bounding box meets. A point looks in its own cell, then in shells of cells
+around it until what it found lies within the shell; far from everything it goes by blocks of 8³ cells. Triangles may
+carry the two labels that they part (`meshing.walls`): then a point may ask for the nearest one that bounds a given
+label, so that a wall of others next to it cannot hide a lost one.
+
+References
+----------
+C. Ericson, Real-Time Collision Detection, 2005, sections 5.1.5 and 7.1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from meshing.errors import SurfaceError
+from meshing.threads import over_rows
+
+Points = npt.NDArray[np.float64]
+Triangles = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.int32]
+Box = tuple[int, int, int, int, int, int]
+
+_MOST_CELLS = 16_000_000
+_CELLS_PER_TRIANGLE = 8
+_ENTRIES_PER_TRIANGLE = 8
+"""Beyond that, skinny or huge triangles fill cells that they only pass near: larger cells serve as well."""
+
+_BLOCK = 8
+_NEAR = 2
+"""Cells around its own in which a point looks before it goes by blocks."""
+
+
+class Bins(NamedTuple):
+    """Triangles in the cells of a regular grid; as a plain tuple it can be given to compiled code.
+
+    Parameters
+    ----------
+    low, cell_mm, shape
+        Lowest corner (3,), edge of a cell, cells along each axis (3,).
+    starts, entries
+        Triangles of cell c, numbered as in C order: `entries[starts[c] : starts[c + 1]]`.
+    is_filled
+        (ceil(shape / 8)) uint8: whether a block of cells holds a triangle.
+    vertices, faces, sides
+        (V, 3), (F, 3), and (F, 2) or (0, 2) where triangles have no labels; read-only.
+    """
+
+    low: Points
+    cell_mm: float
+    shape: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int32]
+    entries: npt.NDArray[np.int32]
+    is_filled: npt.NDArray[np.uint8]
+    vertices: Points
+    faces: Triangles
+    sides: Labels
+
+
+def bins_of(
+    vertices: npt.ArrayLike, faces: npt.ArrayLike, *, sides: npt.ArrayLike | None = None, cell_mm: float | None = None
+) -> Bins:
+    """Triangles in bins of about 1.5 times their typical edge, in memory in proportion to their number.
+
+    Parameters
+    ----------
+    vertices, faces
+        (V, 3) and (F, 3) with F > 0; float64 and int32 are not copied.
+    sides
+        (F, 2): the labels before and behind each triangle.
+    cell_mm
+        Edge of a cell, at least.
+
+    Raises
+    ------
+    SurfaceError
+        Without triangles; for NaN or infinite vertices; for faces that name vertices which are not there.
+    """
+    points, triangles = contiguous(vertices), whole_numbers(faces)
+    labels = whole_numbers(np.empty((0, 2)) if sides is None else sides)
+    if len(triangles) == 0:
+        raise SurfaceError("no triangles to measure to")
+    if triangles.min() < 0 or triangles.max() >= len(points):
+        raise SurfaceError(f"faces name vertices {triangles.min()} to {triangles.max()} of {len(points)}")
+    low = np.array([points[:, axis].min() for axis in range(3)])  # along columns: ten times faster than axis=0
+    extent = np.array([points[:, axis].max() for axis in range(3)]) - low
+    if not np.isfinite(extent).all():
+        raise SurfaceError("vertices hold NaN or infinity")
+    cell = _cell_mm(points, triangles, extent, cell_mm or 0.0)
+    most = _ENTRIES_PER_TRIANGLE * len(triangles) + 100_000
+    while True:
+        shape = np.floor(extent / cell).astype(np.int64) + 1
+        blocks = -(-shape // _BLOCK)
+        starts = np.zeros(int(shape.prod()) + 1, np.int32)
+        bins = Bins(
+            low,
+            cell,
+            shape,
+            starts,
+            np.empty(0, np.int32),
+            np.zeros(tuple(int(n) for n in blocks), np.uint8),
+            points,
+            triangles,
+            labels,
+        )
+        count = int(_count(bins, most))
+        if count <= most or len(starts) == 2:
+            break
+        cell *= 1.5
+    bins = bins._replace(entries=np.empty(count, np.int32))
+    _fill(bins)
+    return bins
+
+
+def distances_mm(points: npt.ArrayLike, vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Points:
+    """Distance of every point, shape (N, 3), to the nearest point of the triangles; infinite where there are none.
+
+    Raises
+    ------
+    SurfaceError
+        For NaN or infinite points, and as `bins_of`.
+    """
+    if np.asarray(faces).shape[0] == 0:
+        return np.full(len(_finite(points)), np.inf)
+    return nearest_mm(points, bins_of(vertices, faces))
+
+
+def nearest_mm(points: npt.ArrayLike, bins: Bins, *, most_mm: float = math.inf) -> Points:
+    """Distance of every point (N, 3) to the nearest triangle in the bins; infinite beyond `most_mm`.
+
+    Raises
+    ------
+    SurfaceError
+        For NaN or infinite points.
+    """
+    asked = whole_numbers(np.empty((0, 2)))
+    found = _found(_finite(points), asked, bins._replace(sides=asked), most_mm)
+    return np.ascontiguousarray(found[:, 0])
+
+
+def wall_distances_mm(points: npt.ArrayLike, sides: npt.ArrayLike, bins: Bins, *, most_mm: float = math.inf) -> Points:
+    """Distances (N, 2) of every point to the nearest triangle that bounds its first, and that bounds its second label.
+
+    Parameters
+    ----------
+    points, sides
+        (N, 3), and the labels (N, 2) that each is between; 0 is outside of everything, and not measured to.
+    bins
+        Of triangles with labels.
+
+    Returns
+    -------
+    distances
+        Infinite where no triangle within `most_mm` bounds the label; NaN for label 0.
+
+    Raises
+    ------
+    SurfaceError
+        For NaN or infinite points, labels that are not one pair a point, or bins without labels.
+    """
+    at, asked = _finite(points), whole_numbers(sides)
+    if asked.shape != (len(at), 2) or len(bins.sides) != len(bins.faces):
+        raise SurfaceError(
+            f"{len(at)} points with labels {asked.shape}, {len(bins.faces)} triangles with {len(bins.sides)}"
+        )
+    return _found(at, asked, bins, most_mm)
+
+
+def _found(points: Points, asked: Labels, bins: Bins, most_mm: float) -> Points:
+    found = np.empty((len(points), 2))
+    over_rows(_search, len(points), points, asked, bins, float(most_mm) ** 2, found)
+    return found
+
+
+def _finite(points: npt.ArrayLike) -> Points:
+    at: Points = contiguous(points)
+    if at.ndim != 2 or at.shape[1] != 3:
+        raise SurfaceError(f"points of shape {at.shape} are not (N, 3)")
+    bad = len(at) - int(np.isfinite(at).all(axis=1).sum())
+    if bad:
+        raise SurfaceError(f"{bad} of {len(at)} points hold NaN or infinity")
+    return at
+
+
+def contiguous(array: npt.ArrayLike) -> Points:
+    """A read-only view, or a copy where it must be: compiled code then meets one kind of array only."""
+    view: Points = np.ascontiguousarray(array, dtype=np.float64).view()
+    view.setflags(write=False)
+    return view
+
+
+def whole_numbers(array: npt.ArrayLike) -> Triangles:
+    """As `contiguous`, of whole numbers."""
+    view: Triangles = np.ascontiguousarray(array, dtype=np.int32).view()
+    view.setflags(write=False)
+    return view
+
+
+def _cell_mm(points: Points, triangles: Triangles, extent: Points, least: float) -> float:
+    """1.5 times the mean edge, or as much as keeps the number of cells in proportion."""
+    some = points[triangles[:: max(len(triangles) // 5_000, 1)]]
+    edge = float(np.linalg.norm(some[:, 1:] - some[:, :-1], axis=2).mean())
+    widest = float(extent.max())
+    cell = max(1.5 * edge, least, 1e-6 * widest)
+    if cell == 0.0:
+        return 1.0
+    most = min(max(_CELLS_PER_TRIANGLE * len(triangles), 4096), _MOST_CELLS)
+    while np.prod(np.floor(extent / cell) + 1) > most:
+        cell *= 1.1
+    return cell
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _cells_of(
+    face: int, v: Points, faces: Triangles, low: tuple[float, float, float], cell: float, shape: tuple[int, int, int]
+) -> Box:
+    """First and last cell along each axis that the bounding box of a triangle meets."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    return (
+        _cell_at(min(v[a, 0], v[b, 0], v[c, 0]) - low[0], cell, shape[0]),
+        _cell_at(max(v[a, 0], v[b, 0], v[c, 0]) - low[0], cell, shape[0]),
+        _cell_at(min(v[a, 1], v[b, 1], v[c, 1]) - low[1], cell, shape[1]),
+        _cell_at(max(v[a, 1], v[b, 1], v[c, 1]) - low[1], cell, shape[1]),
+        _cell_at(min(v[a, 2], v[b, 2], v[c, 2]) - low[2], cell, shape[2]),
+        _cell_at(max(v[a, 2], v[b, 2], v[c, 2]) - low[2], cell, shape[2]),
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _count(bins: Bins, most: int) -> int:
+    """Entries in all cells; `starts` then holds where each cell ends. Gives up beyond `most`, save with one cell."""
+    starts, vertices, faces, is_filled = bins.starts, bins.vertices, bins.faces, bins.is_filled
+    low, shape = (bins.low[0], bins.low[1], bins.low[2]), (bins.shape[0], bins.shape[1], bins.shape[2])
+    ny, nz, cell = shape[1], shape[2], bins.cell_mm
+    total: int = 0
+    for face in range(len(faces)):
+        i0, i1, j0, j1, k0, k1 = _cells_of(face, vertices, faces, low, cell, shape)
+        total += (i1 - i0 + 1) * (j1 - j0 + 1) * (k1 - k0 + 1)
+        if total > most and len(starts) > 2:
+            return total
+        for i in range(i0, i1 + 1):
+            for j in range(j0, j1 + 1):
+                row = (i * ny + j) * nz
+                for k in range(k0, k1 + 1):
+                    starts[row + k] += 1
+    end = 0
+    for row in range(shape[0] * ny):
+        for k in range(nz):
+            if starts[row * nz + k] > 0:
+                is_filled[row // ny // _BLOCK, row % ny // _BLOCK, k // _BLOCK] = 1
+                end += starts[row * nz + k]
+            starts[row * nz + k] = end
+    starts[len(starts) - 1] = end
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _fill(bins: Bins) -> None:
+    """Entries from the back, so that `starts` ends where each cell starts."""
+    starts, entries, vertices, faces = bins.starts, bins.entries, bins.vertices, bins.faces
+    low, shape = (bins.low[0], bins.low[1], bins.low[2]), (bins.shape[0], bins.shape[1], bins.shape[2])
+    ny, nz, cell = shape[1], shape[2], bins.cell_mm
+    for face in range(len(faces) - 1, -1, -1):
+        i0, i1, j0, j1, k0, k1 = _cells_of(face, vertices, faces, low, cell, shape)
+        for i in range(i0, i1 + 1):
+            for j in range(j0, j1 + 1):
+                row = (i * ny + j) * nz
+                for k in range(k0, k1 + 1):
+                    starts[row + k] -= 1
+                    entries[starts[row + k]] = face
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, most: float, found: Points) -> None:
+    """Distances for rows of points; squared within.
+
+    Arrays leave the tuple here, once: to take one out costs compiled code two counted references.
+    """
+    starts, entries, is_filled = bins.starts, bins.entries, bins.is_filled
+    vertices, faces, sides = bins.vertices, bins.faces, bins.sides
+    low, cell = (bins.low[0], bins.low[1], bins.low[2]), bins.cell_mm
+    shape = (bins.shape[0], bins.shape[1], bins.shape[2])
+    for row in range(first, last):
+        wanted = (1, -1)
+        if len(asked) > 0:
+            wanted = (int(asked[row, 0]), int(asked[row, 1]))
+        point = (points[row, 0], points[row, 1], points[row, 2])
+        at = (point[0] - low[0], point[1] - low[1], point[2] - low[2])
+        # −1 for a label that is not asked for: nothing is nearer.
+        best = (most if wanted[0] > 0 else -1.0, most if wanted[1] > 0 else -1.0)
+        i, j, k = _cell_at(at[0], cell, shape[0]), _cell_at(at[1], cell, shape[1]), _cell_at(at[2], cell, shape[2])
+        done = nothing = (i, i - 1, j, j - 1, k, k - 1)
+        is_near = False
+        for reach in range(_NEAR + 1):
+            box = (i - reach, i + reach, j - reach, j + reach, k - reach, k + reach)
+            best = _scan(point, at, wanted, best, box, done, cell, shape, starts, entries, vertices, faces, sides)
+            done = box
+            is_near = max(best[0], best[1]) <= _clear(at, box, cell, shape)
+            if is_near:
+                break
+        i, j, k, done = i // _BLOCK, j // _BLOCK, k // _BLOCK, nothing
+        reach = 0
+        while not is_near:
+            box = (i - reach, i + reach, j - reach, j + reach, k - reach, k + reach)
+            best = _scan_blocks(
+                point, at, wanted, best, box, done, is_filled, cell, shape, starts, entries, vertices, faces, sides
+            )
+            done = box
+            reach += 1
+            is_near = max(best[0], best[1]) <= _clear(at, box, _BLOCK * cell, is_filled.shape)
+        for side in range(2):
+            squared = best[side]
+            found[row, side] = np.nan if squared < 0.0 else (np.inf if squared >= most else math.sqrt(squared))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _cell_at(at: float, cell: float, count: int) -> int:
+    """Index of the cell at that place along one axis, or of the nearest one."""
+    index: int = int(min(max(at / cell, 0.0), count - 1.0))
+    return index
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _clear(at: tuple[float, float, float], box: Box, edge: float, shape: tuple[int, int, int]) -> float:
+    """Squared distance within which all triangles lie in a box of cells; infinite where that holds them all."""
+    clear = np.inf
+    for axis in range(3):
+        if box[2 * axis] > 0:
+            clear = min(clear, at[axis] - box[2 * axis] * edge)
+        if box[2 * axis + 1] < shape[axis] - 1:
+            clear = min(clear, (box[2 * axis + 1] + 1) * edge - at[axis])
+    return max(clear, 0.0) ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _gap(at: float, index: int, edge: float) -> float:
+    """Squared distance along one axis to the cell of that index; `at` counts from the grid's low end."""
+    low = index * edge
+    gap = max(low - at, at - low - edge, 0.0)
+    return gap * gap
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scan_blocks(
+    point: tuple[float, float, float],
+    at: tuple[float, float, float],
+    wanted: tuple[int, int],
+    best: tuple[float, float],
+    box: Box,
+    done: Box,
+    is_filled: npt.NDArray[np.uint8],
+    cell: float,
+    shape: tuple[int, int, int],
+    starts: Labels,
+    entries: Labels,
+    vertices: Points,
+    faces: Triangles,
+    sides: Labels,
+) -> tuple[float, float]:
+    """Smaller distances in a box of blocks, save those in the box `done`."""
+    edge = _BLOCK * cell
+    for i in range(max(box[0], 0), min(box[1] + 1, is_filled.shape[0])):
+        gap_x = _gap(at[0], i, edge)
+        for j in range(max(box[2], 0), min(box[3] + 1, is_filled.shape[1])):
+            gap_xy = gap_x + _gap(at[1], j, edge)
+            if gap_xy >= max(best[0], best[1]):
+                continue
+            is_done = done[0] <= i <= done[1] and done[2] <= j <= done[3]
+            for k in range(max(box[4], 0), min(box[5] + 1, is_filled.shape[2])):
+                if (is_done and done[4] <= k <= done[5]) or is_filled[i, j, k] == 0:
+                    continue
+                if gap_xy + _gap(at[2], k, edge) >= max(best[0], best[1]):
+                    continue
+                a, b, c = _BLOCK * i, _BLOCK * j, _BLOCK * k
+                cells = (a, a + _BLOCK - 1, b, b + _BLOCK - 1, c, c + _BLOCK - 1)
+                none = (a, a - 1, b, b - 1, c, c - 1)
+                best = _scan(point, at, wanted, best, cells, none, cell, shape, starts, entries, vertices, faces, sides)
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scan(
+    point: tuple[float, float, float],
+    at: tuple[float, float, float],
+    wanted: tuple[int, int],
+    best: tuple[float, float],
+    box: Box,
+    done: Box,
+    edge: float,
+    shape: tuple[int, int, int],
+    starts: Labels,
+    entries: Labels,
+    vertices: Points,
+    faces: Triangles,
+    sides: Labels,
+) -> tuple[float, float]:
+    """Smaller distances in a box of cells, save those in the box `done`."""
+    nx, ny, nz = shape
+    near, far = best
+    for i in range(max(box[0], 0), min(box[1] + 1, nx)):
+        gap_x = _gap(at[0], i, edge)
+        if gap_x >= max(near, far):
+            continue
+        for j in range(max(box[2], 0), min(box[3] + 1, ny)):
+            gap_xy = gap_x + _gap(at[1], j, edge)
+            if gap_xy >= max(near, far):
+                continue
+            is_done = done[0] <= i <= done[1] and done[2] <= j <= done[3]
+            row = (i * ny + j) * nz
+            for k in range(max(box[4], 0), min(box[5] + 1, nz)):
+                if is_done and done[4] <= k <= done[5]:
+                    continue
+                begin, end = starts[row + k], starts[row + k + 1]
+                if begin == end or gap_xy + _gap(at[2], k, edge) >= max(near, far):
+                    continue
+                for entry in range(begin, end):
+                    face = entries[entry]
+                    bounds_first, bounds_second = True, False
+                    if len(sides) > 0:
+                        behind, before = sides[face, 0], sides[face, 1]
+                        bounds_first = behind == wanted[0] or before == wanted[0]
+                        bounds_second = behind == wanted[1] or before == wanted[1]
+                    limit = max(near if bounds_first else -1.0, far if bounds_second else -1.0)
+                    if limit < 0.0:
+                        continue
+                    squared = _squared(point, vertices, faces, face, limit)
+                    if bounds_first and squared < near:
+                        near = squared
+                    if bounds_second and squared < far:
+                        far = squared
+    return near, far
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _squared(point: tuple[float, float, float], v: Points, faces: Triangles, face: int, limit: float) -> float:
+    """Squared distance to one triangle, or infinity where its box or its plane is not nearer than `limit`."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    # The corners as seen from the point.
+    ax, ay, az = v[a, 0] - point[0], v[a, 1] - point[1], v[a, 2] - point[2]
+    bx, by, bz = v[b, 0] - point[0], v[b, 1] - point[1], v[b, 2] - point[2]
+    cx, cy, cz = v[c, 0] - point[0], v[c, 1] - point[1], v[c, 2] - point[2]
+    gap_x = max(min(ax, bx, cx), -max(ax, bx, cx), 0.0)
+    gap_y = max(min(ay, by, cy), -max(ay, by, cy), 0.0)
+    gap_z = max(min(az, bz, cz), -max(az, bz, cz), 0.0)
+    if gap_x * gap_x + gap_y * gap_y + gap_z * gap_z >= limit:
+        return np.inf
+    ux, uy, uz = bx - ax, by - ay, bz - az
+    wx, wy, wz = cx - ax, cy - ay, cz - az
+    nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    area = nx * nx + ny * ny + nz * nz
+    best: float = np.inf
+    # Slivers whose sine is under 1e-9 are measured as their edges: their normal is rounding.
+    if area > 1e-18 * (ux * ux + uy * uy + uz * uz) * (wx * wx + wy * wy + wz * wz):
+        height = ax * nx + ay * ny + az * nz
+        if height * height >= limit * area:
+            return best
+        over_ab = nx * (ay * bz - az * by) + ny * (az * bx - ax * bz) + nz * (ax * by - ay * bx)
+        over_bc = nx * (by * cz - bz * cy) + ny * (bz * cx - bx * cz) + nz * (bx * cy - by * cx)
+        over_ca = nx * (cy * az - cz * ay) + ny * (cz * ax - cx * az) + nz * (cx * ay - cy * ax)
+        if over_ab >= 0.0 and over_bc >= 0.0 and over_ca >= 0.0:
+            best = height * height / area
+        # Else the nearest point lies on an edge that the point is outside of.
+        if over_ab < 0.0:
+            best = min(best, _to_edge(ax, ay, az, bx, by, bz))
+        if over_bc < 0.0:
+            best = min(best, _to_edge(bx, by, bz, cx, cy, cz))
+        if over_ca < 0.0:
+            best = min(best, _to_edge(cx, cy, cz, ax, ay, az))
+    else:
+        best = min(_to_edge(ax, ay, az, bx, by, bz), _to_edge(bx, by, bz, cx, cy, cz))
+        best = min(best, _to_edge(cx, cy, cz, ax, ay, az))
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _to_edge(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
+    """Squared distance from the origin to a segment."""
+    x, y, z = bx - ax, by - ay, bz - az
+    length = x * x + y * y + z * z
+    along = -(ax * x + ay * y + az * z)
+    share = 0.0 if along <= 0.0 or length == 0.0 else (1.0 if along >= length else along / length)
+    x, y, z = ax + share * x, ay + share * y, az + share * z
+    return x * x + y * y + z * z
