@@ -11,10 +11,11 @@ from pathlib import Path
 
 from meshing.case import Case
 from meshing.errors import SegmentationError
-from meshing.extract import Smoothing, extract
+from meshing.extract import Extraction, extract
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
+from meshing.nets.lattice import tally
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
@@ -46,7 +47,7 @@ class BuildSettings:
     labels: Path | None = None
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
-    smoothing: Smoothing = field(default_factory=Smoothing)
+    extraction: Extraction = field(default_factory=Extraction)
     budget: int = 600_000
     limits: Limits = DEFAULT
 
@@ -106,14 +107,29 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
 def surfaces_of(
     segmentations: Mapping[str, Segmentation], settings: BuildSettings, *, progress: Progress = silent
 ) -> dict[str, Surface]:
-    """The checked surface of every segment, within the budget."""
+    """The checked surface of every segment, within the budget.
+
+    Several segmentations share it by what they would have without one.
+    """
+    claims = {name: _claim(segmentation) for name, segmentation in segmentations.items()}
     surfaces: dict[str, Surface] = {}
+    done = 0.0
     for name, segmentation in segmentations.items():
-        found = extract(segmentation, settings.smoothing, progress=part(progress, 0.0, 0.5))
+        share = claims[name] / max(sum(claims.values()), 1e-9)
+        step = part(progress, done, done + share)
+        budget = int(settings.budget * share)
+        found = extract(segmentation, settings.extraction, budget=budget, progress=step)
+        if sum(len(surface.faces) for surface in found.values()) > 1.1 * settings.budget * share:
+            found = simplify(found, budget, progress=step)
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
-    if sum(len(surface.faces) for surface in surfaces.values()) > settings.budget:
-        surfaces = simplify(surfaces, settings.budget, progress=part(progress, 0.5, 1.0))
+        done += share
     return surfaces
+
+
+def _claim(segmentation: Segmentation) -> float:
+    """About the area of all its segments, in voxel faces."""
+    counts = [tally(layer.reshape(-1, order="A"), int(layer.max(initial=0)) + 1)[1:] for layer in segmentation.layers]
+    return float(sum((count ** (2 / 3)).sum() for count in counts))
 
 
 def _segmented(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from meshing.case import Case
+from meshing.crossings import crossings
 from meshing.segmentation import segment_volumes
 from meshing.surface import area_mm2, check
 from meshing.volume import Fact, Grid
@@ -53,6 +54,31 @@ def _surface_row(case: Case, key: str) -> Row:
         "mean_deviation_mm": deviation.mean_mm if deviation else 0.0,
         "max_deviation_mm": deviation.max_mm if deviation else 0.0,
     }
+
+
+def quality_rows(case: Case) -> list[Row]:
+    """One row per surface: what smoothing and decimation did to it, and whether it is sound."""
+    rows = []
+    for row in structure_rows(case):
+        surface = case.surfaces.get(row["key"])
+        if surface is None:
+            continue
+        voxels = row["voxel_volume_ml"]
+        rows.append(
+            {
+                "name": row["name"],
+                "voxel_volume_ml": voxels,
+                "volume_ml": row["volume_ml"],
+                "volume_change": row["volume_ml"] / voxels - 1 if voxels else 0.0,
+                "mean_deviation_mm": row["mean_deviation_mm"],
+                "max_deviation_mm": row["max_deviation_mm"],
+                "triangles": row["triangles"],
+                "closed": row["closed"],
+                "manifold": row["manifold"],
+                "crossings": len(crossings(surface.vertices, surface.faces)),
+            }
+        )
+    return rows
 
 
 def volume_spread_ml(case: Case, key: str) -> float:

@@ -106,6 +106,14 @@ def _build(commands: Any) -> None:
         metavar="TRIANGLES",
         help="kept in the case (default: %(default)s)",
     )
+    command.add_argument(
+        "--method",
+        choices=("nets", "marching-cubes"),
+        default="nets",
+        help="nets: neighbours share their walls; marching-cubes: each by itself (default: nets)",
+    )
+    command.add_argument("--fine", action="store_true", help="nets on voxels cut in eight: rounder vessels, more time")
+    command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did to each surface")
     command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
     _limits(command)
 

@@ -102,7 +102,7 @@ def choose(case: Case, settings: ExportSettings, *, progress: Progress = silent)
             where=case.id,
             hint="build the case again, or name other structures",
         )
-    surfaces = _within_budget(originals, settings.budget, progress)
+    surfaces = _within_budget(case, originals, settings.budget, progress)
     return tuple(Chosen(segment_of(case, key), originals[key], surfaces[key]) for key in originals)
 
 
@@ -152,12 +152,17 @@ def report(path: Path, chosen: Sequence[Chosen]) -> ExportReport:
     )
 
 
-def _within_budget(surfaces: dict[str, Surface], budget: int | None, progress: Progress) -> dict[str, Surface]:
+def _within_budget(
+    case: Case, surfaces: dict[str, Surface], budget: int | None, progress: Progress
+) -> dict[str, Surface]:
     if budget is None or sum(len(surface.faces) for surface in surfaces.values()) <= budget:
         return surfaces
     from meshing.simplify import simplify
 
-    return simplify(surfaces, budget, progress=progress)
+    layers: dict[tuple[str, int], list[str]] = {}
+    for key, surface in surfaces.items():
+        layers.setdefault((surface.made_from, segment_of(case, key).layer), []).append(key)
+    return simplify(surfaces, budget, neighbours=layers.values(), progress=progress)
 
 
 def _exported(one: Chosen) -> ExportedStructure:

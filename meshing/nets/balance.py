@@ -1,19 +1,14 @@
-"""Every part gets the volume of its voxels: each wall moves along its normals by the difference of two numbers.
-
-Part a wants to grow by α_a everywhere, its neighbour b by α_b; their wall moves by α_a − α_b. With A_ab the area of
-that wall, the volumes ask for (diag(Σ_b A_ab) − A) α = ΔV, α = 0 outside: a weighted graph Laplacian, solved by
-conjugate gradients. Two or three such steps suffice, since the areas hardly change.
-"""
+"""Every part of a net gets the volume of its voxels, as far as cells reach; see `meshing.balance`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from meshing.balance import growth_mm
 from meshing.nets.lattice import Net
 from meshing.nets.quads import Quads, QuadSides
 from meshing.nets.relax import Moves, normal_table
@@ -46,11 +41,14 @@ def points_of(net: Net, moves: Moves, spacing_mm: npt.ArrayLike) -> Points:
     return points
 
 
-def balanced(net: Net, moves: Moves, quads: Quads, sides: QuadSides, wanted_mm3: Array, spacing_mm: Array) -> Moves:
+def balanced(
+    net: Net, moves: Moves, walls: tuple[Quads, QuadSides], wanted_mm3: Array, spacing_mm: Array, *, reach: float
+) -> Moves:
     """The moves that give label n the volume `wanted_mm3[n]`, as far as cells reach."""
+    quads, sides = walls
     pairs = _pairs(sides, len(wanted_mm3))
     normals = normal_table(np.asarray(spacing_mm, np.float32))
-    box = np.asarray(0.4999 * np.asarray(spacing_mm), np.float32)
+    box = np.asarray(reach * np.asarray(spacing_mm), np.float32)
     for _ in range(_STEPS):
         points = points_of(net, moves, spacing_mm)
         volumes, areas = _measured(quads, pairs, points, len(wanted_mm3))
@@ -58,7 +56,7 @@ def balanced(net: Net, moves: Moves, quads: Quads, sides: QuadSides, wanted_mm3:
         missing[0] = 0.0
         if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
-        growth = _growth(pairs.labels, areas, missing)
+        growth = growth_mm(pairs.labels, areas, missing)
         over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
     return moves
 
@@ -85,38 +83,6 @@ def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[
     swept, areas = (np.sum([part[number] for part in parts], axis=0) for number in (0, 1))
     volumes = np.bincount(pairs.labels[:, 0], swept, labels) - np.bincount(pairs.labels[:, 1], swept, labels)
     return volumes, areas
-
-
-def _growth(pairs: npt.NDArray[np.int64], areas: Array, missing: Array) -> Array:
-    """α for every label, mm, by conjugate gradients with the diagonal as preconditioner."""
-    count = len(missing)
-    behind, before = pairs[:, 0], pairs[:, 1]
-    diagonal = np.bincount(behind, areas, count) + np.bincount(before, areas, count)
-    is_free = diagonal > 0
-    is_free[0] = False
-    scale = np.where(is_free, 1.0 / np.where(is_free, diagonal, 1.0), 0.0)
-
-    def product(alpha: Array) -> Array:
-        flow = areas * (alpha[behind] - alpha[before])
-        found: Array = np.where(is_free, np.bincount(behind, flow, count) - np.bincount(before, flow, count), 0.0)
-        return found
-
-    alpha = np.zeros(count)
-    rest = np.where(is_free, missing, 0.0)
-    direction = towards = scale * rest
-    energy = float(rest @ towards)
-    enough = 1e-16 * max(energy, 1e-300)
-    for _ in range(200):
-        if energy <= enough:
-            break
-        image = product(direction)
-        step = energy / float(direction @ image)
-        alpha = alpha + step * direction
-        rest = rest - step * image
-        towards = scale * rest
-        before_energy, energy = energy, float(rest @ towards)
-        direction = towards + energy / before_energy * direction
-    return alpha
 
 
 @njit(cache=True, nogil=True)

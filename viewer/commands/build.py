@@ -9,9 +9,11 @@ from typing import Any
 from meshing.atomic import write_bytes
 from meshing.build import BuildSettings, Built, build
 from meshing.casefile import DISCLAIMER, is_case, write_case
-from meshing.describe import fact_row, grid_row, structure_rows
+from meshing.describe import fact_row, grid_row, quality_rows, structure_rows
 from meshing.errors import CaseError
+from meshing.extract import Extraction
 from meshing.importing.scan import SeriesChoice
+from meshing.nets.make import NetSettings
 from meshing.progress import Progress, part
 from viewer.commands.choices import limits_of
 from viewer.commands.tables import table
@@ -23,6 +25,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         labels=options.labels,
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
+        extraction=Extraction(options.method, NetSettings(is_fine=options.fine)),
         budget=options.budget,
         limits=limits_of(options),
     )
@@ -36,7 +39,8 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if options.keep_link:  # before the case: a rebuild would make other identifiers
         write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
     write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
-    return {"case": str(options.case), **report(built)}
+    quality = {"quality": quality_rows(built.case)} if options.quality else {}
+    return {"case": str(options.case), **report(built), **quality}
 
 
 def report(built: Built) -> dict[str, Any]:
@@ -70,6 +74,29 @@ def as_text(result: dict[str, Any]) -> str:
             for row in result["structures"]
         ],
     )
+    if "quality" in result:
+        lines += ["", *_quality_table(result["quality"])]
     lines += ["", *(f"· {fact['text']}" for fact in result["facts"])]
     lines += ["", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())]
     return "\n".join([*lines, DISCLAIMER])
+
+
+def _quality_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Distances are to the surface before decimation; the volume is held against the voxels."""
+    header = ("structure", "volume against voxels", "mean mm", "max mm", "triangles", "closed", "manifold", "crossings")
+    return table(
+        header,
+        [
+            (
+                row["name"],
+                f"{100 * row['volume_change']:+.2f} %",
+                f"{row['mean_deviation_mm']:.3f}",
+                f"{row['max_deviation_mm']:.3f}",
+                row["triangles"],
+                "yes" if row["closed"] else "NO",
+                "yes" if row["manifold"] else "NO",
+                row["crossings"],
+            )
+            for row in rows
+        ],
+    )
