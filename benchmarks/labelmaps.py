@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,60 +23,105 @@ ORIGIN_MM = (-45.0, -160.0, -1105.0)
 
 VESSEL_RADII_MM = (4.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0)
 
+_BEND_MM = 8.0 + 3.0
+"""The most that bent space moves a point along an axis: two waves, see `_bent`."""
 
-def drawn_labels(shape: tuple[int, int, int] = (112, 104, 96), organs: int = 24, seed: int = 3) -> Segmentation:
-    """A trunk filled with `organs` touching blobs of curved walls, and eight vessels of radius 1 to 4 mm through them.
 
-    Deterministic. Touching neighbours, thin tubes and structures cut by the border are what label maps of patients
-    have and single spheres have not.
+_SLAB = 4
+"""Slices at a time, so that what a step writes is still in the cache for the next."""
+
+
+def drawn_labels(
+    shape: tuple[int, int, int] = (112, 104, 96),
+    organs: int = 24,
+    seed: int = 3,
+    radii_mm: Sequence[float] = VESSEL_RADII_MM,
+) -> Segmentation:
+    """A trunk filled with `organs` touching blobs of curved walls, and a vessel of each radius through them.
+
+    Deterministic. Touching neighbours, thin tubes, every other one of them curved, and structures cut by the border are
+    what label maps of patients have and single spheres have not. Each is drawn in its own box only.
     """
     rng = np.random.default_rng(seed)
     matrix = np.diag([*SPACING_MM, 1.0])
     matrix[:3, 3] = ORIGIN_MM
+    layer = _blobs(shape, organs, rng)
     size = np.array(shape) * SPACING_MM
-    x, y, z = (
-        (np.arange(n, dtype=np.float32) * step).reshape([-1 if a == axis else 1 for a in range(3)])
-        for axis, (n, step) in enumerate(zip(shape, SPACING_MM, strict=True))
-    )
-    layer = _blobs(x, y, z, size, organs, rng)
-    for number, radius_mm in enumerate(VESSEL_RADII_MM, start=1):
+    for number, radius_mm in enumerate(radii_mm, start=1):
         start, end = rng.uniform(0.15, 0.85, (2, 3)) * size
         start[number % 3], end[number % 3] = 0.1 * size[number % 3], 0.9 * size[number % 3]
-        layer[_is_in_tube(x, y, z, start, end, radius_mm)] = organs + number
-    return _segmentation(layer.astype(np.uint8, order="F"), Grid(shape, matrix), "drawn by rule")
+        bulge = rng.normal(size=3) * 0.1 * size if number % 2 == 0 else np.zeros(3)
+        _draw_tube(layer, _arc(start, end, bulge), radius_mm, organs + number)
+    return _segmentation(np.asfortranarray(layer), Grid(shape, matrix), "drawn by rule")
 
 
-def _blobs(x: Array, y: Array, z: Array, size: Array, organs: int, rng: np.random.Generator) -> Labels:
+def _blobs(shape: tuple[int, int, int], organs: int, rng: np.random.Generator) -> Labels:
     """The nearest centre's number inside an elliptic trunk, some of it left empty between the organs."""
-    # Bent space makes bent walls; 8 mm over 45 mm is about what livers and stomachs do to each other.
-    u = x + 8 * np.sin(y / 22) + 3 * np.sin(z / 9)
-    v = y + 8 * np.sin(z / 25) + 3 * np.sin(x / 11)
-    w = z + 8 * np.sin(x / 28) + 3 * np.sin(y / 10)
-    shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
+    size = np.array(shape) * SPACING_MM
     nearest = np.full(shape, np.inf, np.float32)
     layer = np.zeros(shape, np.uint8)
     reach = 0.75 * float(np.cbrt(size.prod() / organs))
     for number in range(1, organs + 1):
-        a, b, c = rng.uniform(0.1, 0.9, 3) * size
+        centre = rng.uniform(0.1, 0.9, 3) * size
         weight = rng.uniform(0.6, 1.4)
-        distance = np.square(u - a) + np.square(v - b) + np.square(w - c)
-        distance *= weight
-        closer = (distance < nearest) & (distance < reach**2)
-        layer[closer] = number
-        np.minimum(nearest, distance, out=nearest)
-    middle = size / 2
-    trunk = np.square((x - middle[0]) / (0.48 * size[0])) + np.square((y - middle[1]) / (0.47 * size[1]))
+        i, j, k = _box(shape, centre, centre, reach / math.sqrt(weight) + _BEND_MM)
+        for low in range(i.start, i.stop, _SLAB):
+            box = slice(low, min(low + _SLAB, i.stop)), j, k
+            distance = sum(np.square(axis - np.float32(c)) for axis, c in zip(_bent(*_axes(box)), centre, strict=True))
+            distance *= np.float32(weight)
+            closer = (distance < nearest[box]) & (distance < reach**2)
+            np.copyto(layer[box], np.uint8(number), where=closer)
+            np.copyto(nearest[box], distance, where=closer)
+    x, y, _ = _axes(_box(shape, size / 2, size / 2, float(size.max())))
+    trunk = np.square((x / size[0] - 0.5) / 0.48) + np.square((y / size[1] - 0.5) / 0.47)
     layer[np.broadcast_to(trunk > 1, shape)] = 0
     return layer
 
 
-def _is_in_tube(x: Array, y: Array, z: Array, start: Array, end: Array, radius_mm: float) -> npt.NDArray[np.bool_]:
-    along = end - start
-    t = ((x - start[0]) * along[0] + (y - start[1]) * along[1] + (z - start[2]) * along[2]) / (along @ along)
-    t = np.clip(t, 0, 1)
-    square = sum(np.square(axis - start[n] - t * along[n]) for n, axis in enumerate((x, y, z)))
-    inside: npt.NDArray[np.bool_] = square <= radius_mm**2
-    return inside
+def _bent(x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+    """Bent space makes bent walls; 8 mm over 45 mm is about what livers and stomachs do to each other."""
+    return (
+        x + (8 * np.sin(y / 22) + 3 * np.sin(z / 9)),
+        y + (8 * np.sin(z / 25) + 3 * np.sin(x / 11)),
+        z + (8 * np.sin(x / 28) + 3 * np.sin(y / 10)),
+    )
+
+
+def _arc(start: Array, end: Array, bulge: Array, pieces: int = 32) -> Array:
+    """(pieces + 1, 3) points from start to end, in the middle off the chord by `bulge` mm."""
+    t = np.linspace(0, 1, pieces + 1)[:, None]
+    points: Array = start + t * (end - start) + 4 * t * (1 - t) * bulge
+    return points
+
+
+def _draw_tube(layer: Labels, line_mm: Array, radius_mm: float, label: int) -> None:
+    """Voxels whose centres lie within the radius of the line."""
+    for start, end in itertools.pairwise(line_mm.astype(np.float32)):
+        box = _box(layer.shape, start, end, radius_mm)
+        away = [axis - first for axis, first in zip(_axes(box), start, strict=True)]
+        along = end - start
+        t = np.clip(sum(a * b for a, b in zip(away, along, strict=True)) / (along @ along), 0, 1)
+        square = sum(np.square(a - t * b) for a, b in zip(away, along, strict=True))
+        layer[box][square <= radius_mm**2] = label
+
+
+def _box(shape: Sequence[int], one: Array, other: Array, reach_mm: float) -> tuple[slice, slice, slice]:
+    """The voxels whose centres may lie within `reach_mm` of a stretch from one point to another."""
+    low = np.floor((np.minimum(one, other) - reach_mm) / SPACING_MM).astype(int).clip(0)
+    high = np.ceil((np.maximum(one, other) + reach_mm) / SPACING_MM).astype(int) + 1
+    i, j, k = (slice(int(a), min(int(b), n)) for a, b, n in zip(low, high, shape, strict=True))
+    return i, j, k
+
+
+def _axes(box: tuple[slice, slice, slice]) -> tuple[Array, Array, Array]:
+    """Millimetres of the box's voxels along each axis, ready to be broadcast."""
+    x, y, z = (
+        (np.arange(part.start, part.stop, dtype=np.float32) * np.float32(step)).reshape(
+            [-1 if other == axis else 1 for other in range(3)]
+        )
+        for axis, (part, step) in enumerate(zip(box, SPACING_MM, strict=True))
+    )
+    return x, y, z
 
 
 def real_labels(path: Path, finer: int = 2) -> Segmentation:

@@ -11,7 +11,7 @@ import numpy as np
 from meshing.cubes import Smoothing, cubes_of
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Reduced, merge_tolerance_mm, reduced
+from meshing.reduce import Sizes, merge_tolerance_mm, reduced
 from meshing.segmentation import Segment, Segmentation
 from meshing.split import surfaces_of
 from meshing.surface import Deviation, Surface, require_sound
@@ -77,7 +77,7 @@ def extract(
     triangles = sum(_seen(net) for net in nets.values())
     for number, layer in enumerate(list(nets)):
         net = nets.pop(layer)  # so that its memory goes before the next one's triangles come
-        share = None if budget is None or triangles <= budget else 2 * len(net.quads) * budget // triangles
+        share = None if budget is None or triangles <= budget else _seen(net) * budget // triangles
         step = part(progress, 0.5 + 0.5 * number / len(layers), 0.5 + 0.5 * (number + 1) / len(layers))
         segments = [segment for segment in wanted if segment.layer == layer]
         surfaces |= _surfaces_of_net(net, segments, share, step)
@@ -93,27 +93,24 @@ def _surfaces_of_net(
     net: Netted, segments: Sequence[Segment], budget: int | None, progress: Progress
 ) -> dict[str, Surface]:
     keys = {segment.label: segment.key for segment in segments}
-    walls = walls_of(net)
+    walls, sizes = walls_of(net), Sizes(net.volumes_mm3, net.areas_mm2)
     if budget is None:
         return _sound(walls, keys)
     start: Walls | None = None
-    if 2 * len(net.quads) > _WORTH_MERGING * budget:
+    if _seen(net) > _WORTH_MERGING * budget:
         progress(0.1, "merging flat cells")
-        start = fewer_walls_of(net, merge_tolerance_mm(walls))
-    return _with_deviation(reduced(walls, budget, start=start, progress=progress), keys)
-
-
-def _sound(walls: Walls, keys: Mapping[int, str]) -> dict[str, Surface]:
-    return {key: require_sound(surface) for key, surface in surfaces_of(walls, keys).items()}
-
-
-def _with_deviation(result: Reduced, keys: Mapping[int, str]) -> dict[str, Surface]:
+        start = fewer_walls_of(net, merge_tolerance_mm(sizes))
+    result = reduced(walls, budget, sizes, start=start, progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {
         key: replace(
             surface,
             deviation=result.deviations.get(labels[key], Deviation(0.0, 0.0)),
-            raw_volume_ml=float(result.volumes_mm3[labels[key]]) / 1000.0,
+            raw_volume_ml=float(sizes.volumes_mm3[labels[key]]) / 1000.0,
         )
         for key, surface in _sound(result.walls, keys).items()
     }
+
+
+def _sound(walls: Walls, keys: Mapping[int, str]) -> dict[str, Surface]:
+    return {key: require_sound(surface) for key, surface in surfaces_of(walls, keys).items()}

@@ -25,51 +25,74 @@ _STRAY = 0.02
 
 _MOST_STRAY_MM = 0.1
 
+_ATTEMPTS = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """Fewer triangles, and what that cost.
-
-    Parameters
-    ----------
-    volumes_mm3
-        (labels,): of the walls that it began with.
-    """
+    """Fewer triangles, and what that cost, by label."""
 
     walls: Walls
-    volumes_mm3: Array
     deviations: Mapping[int, Deviation]
 
 
-def reduced(walls: Walls, budget: int, *, start: Walls | None = None, progress: Progress = silent) -> Reduced:
-    """The walls with about `budget` triangles, each part with the volume that it had.
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """Of every label, (labels,): volume and area of its surface; a shared wall counts for both its parts."""
+
+    volumes_mm3: Array
+    areas_mm2: Array
+
+    @property
+    def thickness_mm(self) -> Array:
+        """Volume over area, half the radius of a tube; infinite for absent labels."""
+        is_there = self.areas_mm2 > 0
+        ratio = np.abs(self.volumes_mm3) / np.where(is_there, self.areas_mm2, 1.0)
+        return np.where(is_there, ratio, np.inf).clip(1e-6)
+
+
+def sizes_of(walls: Walls) -> Sizes:
+    """Volumes and areas, measured."""
+    labels = int(walls.sides.max(initial=0)) + 1
+    return Sizes(volumes_mm3(walls, labels), areas_mm2(walls, labels))
+
+
+def reduced(
+    walls: Walls, budget: int, sizes: Sizes, *, start: Walls | None = None, progress: Progress = silent
+) -> Reduced:
+    """The walls with at most about `budget` triangles over all parts, each part with the volume that it had.
 
     Thin parts lose less than thick ones: a triangle's cost grows with the square of 4 mm over its part's thickness.
 
     Parameters
     ----------
+    sizes
+        Of `walls`.
     start
         The same walls with fewer triangles already; distances and volumes refer to `walls` all the same.
     """
-    labels = int(walls.sides.max(initial=0)) + 1
-    volumes, thickness = volumes_mm3(walls, labels), _thickness_mm(walls, labels)
-    claims = np.clip((_THICK_MM / thickness) ** 2, 1.0, 1000.0)
+    labels = len(sizes.volumes_mm3)
+    claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
     weights = {label: float(claims[label]) for label in range(1, labels)}
-    fewer = collapse(start or walls, budget, weights, progress=part(progress, 0.1, 0.6))
+    fewer = start or walls
+    for attempt in range(_ATTEMPTS):
+        # A wall counts for both its parts, and which walls keep more than others only shows afterwards.
+        allowed = int(budget * len(fewer.faces) / triangles_seen(fewer) * 0.995**attempt)
+        fewer = collapse(fewer, allowed, weights, progress=part(progress, 0.1, 0.6))
+        if triangles_seen(fewer) <= budget:
+            break
     edge_mm = float(np.sqrt(areas_mm2(fewer, labels).sum() / max(len(fewer.faces), 1)))
-    fewer = restored(fewer, volumes, edge_mm / 4)
-    return Reduced(fewer, volumes, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
+    fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
+    return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
 
 
-def merge_tolerance_mm(walls: Walls) -> Array:
+def triangles_seen(walls: Walls) -> int:
+    """Over all parts; a wall between two counts for both."""
+    return len(walls.faces) + int(np.count_nonzero(walls.sides[:, 1]))
+
+
+def merge_tolerance_mm(sizes: Sizes) -> Array:
     """(labels,): how far merging may move a wall of each part; infinite outside of everything."""
-    labels = int(walls.sides.max(initial=0)) + 1
-    tolerance: Array = np.minimum(_STRAY * _thickness_mm(walls, labels), _MOST_STRAY_MM)
+    tolerance: Array = np.minimum(_STRAY * sizes.thickness_mm, _MOST_STRAY_MM)
     tolerance[0] = np.inf
     return tolerance
-
-
-def _thickness_mm(walls: Walls, labels: int) -> Array:
-    """(labels,): volume over area, half the radius of a tube; infinite for absent labels."""
-    area = areas_mm2(walls, labels)
-    return np.where(area > 0, np.abs(volumes_mm3(walls, labels)) / np.maximum(area, 1e-12), np.inf).clip(1e-6)

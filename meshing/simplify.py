@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Reduced, reduced
+from meshing.reduce import Reduced, reduced, sizes_of
 from meshing.split import surfaces_of, together
 from meshing.surface import Deviation, Surface, check, volume_ml
 
@@ -59,12 +59,10 @@ def simplify(
 
 
 def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -> dict[str, Surface]:
-    """One group. A wall counts for both its surfaces, so the walls get less than the surfaces' share."""
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
     walls = together(list(before.values()))
-    shown = sum(len(surface.faces) for surface in before.values())
-    result = reduced(walls, share * len(walls.faces) // shown, progress=progress)
+    result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, {number: key for number, key in enumerate(before, start=1)})
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
 

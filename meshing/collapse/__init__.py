@@ -80,9 +80,9 @@ def collapse(
 def _decimated(mesh: Mesh, budget: int, progress: Progress) -> tuple[Mesh, npt.NDArray[np.int32]]:
     """The mesh after passes down to the budget, and which of the given faces are left."""
     numbers = np.arange(len(mesh.faces), dtype=np.int32)
-    whole, eagerness = len(mesh.faces), 1.0
+    whole, budget, eagerness = len(mesh.faces), max(budget, 1), 1.0
     while (excess := len(mesh.faces) - budget) > 0:
-        progress(np.log(whole / len(mesh.faces)) / np.log(whole / max(budget, 1)), "collapsing edges")
+        progress(np.log(whole / len(mesh.faces)) / np.log(whole / budget), "collapsing edges")
         share = eagerness * min(_SHARE, max(_CARE * excess / len(mesh.faces), 0.02))
         removed = sweep(*_candidates(mesh, share, len(mesh.faces) / budget), mesh, excess)
         mesh, numbers = packed(mesh, numbers)

@@ -15,6 +15,9 @@ _TURN = 0.3
 _SLIVER = 0.02
 """Least double area over the square of the longest side, for a face that had more before."""
 
+_FURTHEST = 0.5
+"""Lengths of its edge by which a joint may move to keep the volume."""
+
 _FLAT = 0.05
 """Least six volumes of a tetrahedron over the cube of its longest edge at the tip; a regular one has 0.71."""
 
@@ -68,6 +71,7 @@ def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
     for vertex in range(len(points)):
         widest = max(widest, mesh.start[vertex + 1] - mesh.start[vertex])
     ring, its = np.empty((widest, 3), np.int32), np.empty((widest, 3), np.int32)
+    rim = np.empty((2 * widest, 2), np.int32)
     tick, removed = 0, 0
     for candidate in range(len(gones)):
         gone, kept = gones[candidate], kepts[candidate]
@@ -81,9 +85,12 @@ def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
         if kind[gone] != FREE and _closes_loop(ring, count, its, its_count, mark, tick):
             continue
         x, y, z = joint(points, quadrics, gone, kept, kind[gone] == kind[kept])[1:]
+        if kind[kept] == FREE:
+            x, y, z = _keeping_volume(points, ring, count, its, its_count, gone, kept, x, y, z)
         if _turns(ring, count, points, gone, kept, x, y, z) or _turns(its, its_count, points, kept, gone, x, y, z):
             continue
-        if _flattens(mesh, ring, count, its, its_count, gone, kept, (x, y, z)):
+        left = _rim(ring, count, its, its_count, gone, kept, rim)
+        if (left == 3 or kind[kept] != FREE) and _flattens(mesh, rim, left, x, y, z):
             continue
         removed += _join(mesh.faces, ring, count, gone, kept)
         points[kept, 0], points[kept, 1], points[kept, 2] = x, y, z
@@ -149,6 +156,36 @@ def _spokes(ring: Any, count: int, other: int) -> int:
 
 
 @compiled
+def _keeping_volume(
+    points: Any, ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, x: float, y: float, z: float
+) -> Any:
+    """The place moved along the normal until both sides of the wall have the volume they had.
+
+    Quadrics alone lay every vertex too low on round walls. With the kept vertex for origin its own faces span nothing.
+    """
+    ox, oy, oz = points[kept, 0], points[kept, 1], points[kept, 2]
+    sx, sy, sz, gx, gy, gz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for spoke in range(count + its_count):
+        if spoke == count:
+            gx, gy, gz = sx, sy, sz
+        b, c = (ring[spoke, 0], ring[spoke, 1]) if spoke < count else (its[spoke - count, 0], its[spoke - count, 1])
+        if b in (kept, gone) or c in (kept, gone):
+            continue
+        qx, qy, qz = points[b, 0] - ox, points[b, 1] - oy, points[b, 2] - oz
+        rx, ry, rz = points[c, 0] - ox, points[c, 1] - oy, points[c, 2] - oz
+        sx, sy, sz = sx + qy * rz - qz * ry, sy + qz * rx - qx * rz, sz + qx * ry - qy * rx
+    square = sx * sx + sy * sy + sz * sz
+    if square <= 0:
+        return x, y, z
+    px, py, pz = points[gone, 0] - ox, points[gone, 1] - oy, points[gone, 2] - oz
+    lost = px * gx + py * gy + pz * gz - (x - ox) * sx - (y - oy) * sy - (z - oz) * sz
+    # Where walls fold back on themselves the normal is short and the way long: not that far.
+    furthest = _FURTHEST * np.sqrt((px * px + py * py + pz * pz) * square)
+    share = min(max(lost, -furthest), furthest) / square
+    return x + sx * share, y + sy * share, z + sz * share
+
+
+@compiled
 def _turns(ring: Any, count: int, points: Any, vertex: int, partner: int, x: float, y: float, z: float) -> bool:
     """Whether a face of `vertex` that stays would turn over or become a sliver with the vertex at x, y, z."""
     px, py, pz = points[vertex, 0], points[vertex, 1], points[vertex, 2]
@@ -177,28 +214,45 @@ def _turns(ring: Any, count: int, points: Any, vertex: int, partner: int, x: flo
 
 
 @compiled
-def _flattens(mesh: Mesh, ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, at: Any) -> bool:
-    """Whether the joint, put `at` x, y, z, would be the tip of a tetrahedron of nearly no volume."""
-    if count + its_count - 2 * _spokes(ring, count, kept) != 3:
-        return False
-    rim, found = (-1, -1, -1), 0
-    for entry in range(2 * (count + its_count)):
-        spoke = entry >> 1
-        end = ring[spoke, entry & 1] if spoke < count else its[spoke - count, entry & 1]
-        if end != gone and end != kept and end != rim[0] and end != rim[1] and end != rim[2]:
-            rim, found = (end, rim[0], rim[1]), found + 1
-    if found != 3 or not _is_face(mesh, rim[0], rim[1], rim[2]):
-        return False
-    points, longest = mesh.points, 0.0
-    edges = np.empty((3, 3))
-    for row in range(3):
-        for axis in range(3):
-            edges[row, axis] = points[rim[row], axis] - at[axis]
-        longest = max(longest, edges[row, 0] ** 2 + edges[row, 1] ** 2 + edges[row, 2] ** 2)
-    x = edges[1, 1] * edges[2, 2] - edges[1, 2] * edges[2, 1]
-    y = edges[1, 2] * edges[2, 0] - edges[1, 0] * edges[2, 2]
-    z = edges[1, 0] * edges[2, 1] - edges[1, 1] * edges[2, 0]
-    box = edges[0, 0] * x + edges[0, 1] * y + edges[0, 2] * z
+def _rim(ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, rim: Any) -> int:
+    """Number of faces that the joint will have; into `rim` goes the far edge of each."""
+    left = 0
+    for spoke in range(count + its_count):
+        b, c = (ring[spoke, 0], ring[spoke, 1]) if spoke < count else (its[spoke - count, 0], its[spoke - count, 1])
+        if b not in (kept, gone) and c not in (kept, gone):
+            rim[left, 0], rim[left, 1] = b, c
+            left += 1
+    return left
+
+
+@compiled
+def _flattens(mesh: Mesh, rim: Any, left: int, x: float, y: float, z: float) -> bool:
+    """Whether the joint, put at x, y, z, would be the tip of a tetrahedron of nearly no volume."""
+    for one in range(left):
+        a, b = rim[one, 0], rim[one, 1]
+        for other in range(one + 1, left):
+            if rim[other, 0] == b or rim[other, 1] == b:
+                c = rim[other, 0] + rim[other, 1] - b
+            elif rim[other, 0] == a or rim[other, 1] == a:
+                a, b = b, a
+                c = rim[other, 0] + rim[other, 1] - b
+            else:
+                continue
+            closes = False
+            for third in range(left):
+                closes = closes or (rim[third, 0] in (a, c) and rim[third, 1] in (a, c))
+            if closes and a != c and _is_face(mesh, a, b, c) and _is_flat(mesh.points, a, b, c, x, y, z):
+                return True
+    return False
+
+
+@compiled
+def _is_flat(points: Any, a: int, b: int, c: int, x: float, y: float, z: float) -> bool:
+    px, py, pz = points[a, 0] - x, points[a, 1] - y, points[a, 2] - z
+    qx, qy, qz = points[b, 0] - x, points[b, 1] - y, points[b, 2] - z
+    rx, ry, rz = points[c, 0] - x, points[c, 1] - y, points[c, 2] - z
+    box = px * (qy * rz - qz * ry) + py * (qz * rx - qx * rz) + pz * (qx * ry - qy * rx)
+    longest = max(px * px + py * py + pz * pz, qx * qx + qy * qy + qz * qz, rx * rx + ry * ry + rz * rz)
     return bool(abs(box) < _FLAT * longest**1.5)
 
 

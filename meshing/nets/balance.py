@@ -18,7 +18,7 @@ Points = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float64]
 
 _STEPS = 3
-_CLOSE = 1e-4
+_CLOSE = 5e-4
 """Share of its volume that a part may lack when the steps end."""
 
 _DENSE_PAIRS = 1 << 24
@@ -41,24 +41,43 @@ def points_of(net: Net, moves: Moves, spacing_mm: npt.ArrayLike) -> Points:
     return points
 
 
+@dataclass(frozen=True, eq=False)
+class Balanced:
+    """A net whose parts have their volumes, as far as cells reach.
+
+    Parameters
+    ----------
+    points
+        (V, 3) float64, mm along the lattice's axes.
+    volumes_mm3, areas_mm2
+        (labels,): what came out; a wall counts for both its parts.
+    """
+
+    points: Points
+    volumes_mm3: Array
+    areas_mm2: Array
+
+
 def balanced(
     net: Net, moves: Moves, walls: tuple[Quads, QuadSides], wanted_mm3: Array, spacing_mm: Array, *, reach: float
-) -> Moves:
-    """The moves that give label n the volume `wanted_mm3[n]`, as far as cells reach."""
+) -> Balanced:
+    """The net with label n at the volume `wanted_mm3[n]`; no vertex goes further than `reach` cells from its own."""
     quads, sides = walls
-    pairs = _pairs(sides, len(wanted_mm3))
+    labels = len(wanted_mm3)
+    pairs = _pairs(sides, labels)
     normals = normal_table(np.asarray(spacing_mm, np.float32))
     box = np.asarray(reach * np.asarray(spacing_mm), np.float32)
-    for _ in range(_STEPS):
+    for step in range(_STEPS + 1):
         points = points_of(net, moves, spacing_mm)
-        volumes, areas = _measured(quads, pairs, points, len(wanted_mm3))
+        volumes, areas = _measured(quads, pairs, points, labels)
         missing = wanted_mm3 - volumes
         missing[0] = 0.0
-        if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
+        if step == _STEPS or (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
         growth = growth_mm(pairs.labels, areas, missing)
         over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
-    return moves
+    by_label = np.bincount(pairs.labels[:, 0], areas, labels) + np.bincount(pairs.labels[:, 1], areas, labels)
+    return Balanced(points, volumes, by_label)
 
 
 def _pairs(sides: QuadSides, labels: int) -> Pairs:

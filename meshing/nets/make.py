@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from meshing.nets.balance import balanced, points_of
+from meshing.nets.balance import balanced
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
 from meshing.nets.merge import merged
 from meshing.nets.quads import Quads, QuadSides, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.progress import Progress, silent
+from meshing.threads import over_rows
 from meshing.volume import Grid
 from meshing.walls import Walls
 
@@ -45,8 +47,8 @@ class Netted:
     ----------
     points
         (V, 3) float64, mm along the lattice's axes.
-    voxels_mm3
-        (labels,): the volume of each label's voxels.
+    volumes_mm3, areas_mm2
+        (labels,): of what came out.
     lattice_to_patient
         (4, 4): those millimetres to LPS.
     """
@@ -55,16 +57,17 @@ class Netted:
     points: Array
     quads: Quads
     sides: QuadSides
-    voxels_mm3: Array
+    volumes_mm3: Array
+    areas_mm2: Array
     lattice_to_patient: Array
 
 
 def netted(layer: npt.NDArray[Any], grid: Grid, settings: NetSettings, *, progress: Progress = silent) -> Netted | None:
     """The smooth net of a layer; None when it holds no label."""
-    found = cropped(layer)
-    if found is None:
+    crop = cropped(layer)
+    if crop is None:
         return None
-    voxels, shape, first = found
+    voxels, shape, first = crop
     spacing = np.asarray(grid.spacing_mm, np.float64)
     frame = _frame(grid, first, spacing)
     relaxing = settings.relaxing
@@ -78,8 +81,8 @@ def netted(layer: npt.NDArray[Any], grid: Grid, settings: NetSettings, *, progre
     progress(0.7, "balancing volumes")
     quads, sides = quads_of(net)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
-    moves = balanced(net, moves, (quads, sides), wanted, spacing, reach=relaxing.reach)
-    return Netted(net, points_of(net, moves, spacing), quads, sides, wanted, frame)
+    found = balanced(net, moves, (quads, sides), wanted, spacing, reach=relaxing.reach)
+    return Netted(net, found.points, quads, sides, found.volumes_mm3, found.areas_mm2, frame)
 
 
 def walls_of(netted: Netted) -> Walls:
@@ -97,8 +100,22 @@ def _walls(netted: Netted, quads: Quads, points: Array) -> Walls:
     faces, sides = triangles_of(quads, netted.sides, points)
     matrix = netted.lattice_to_patient
     if np.linalg.det(matrix[:3, :3]) < 0:
-        faces = faces[:, ::-1].copy()
-    return Walls(points @ matrix[:3, :3].T + matrix[:3, 3], faces, sides)
+        faces[:, [1, 2]] = faces[:, [2, 1]]
+    placed = np.empty_like(points)
+    over_rows(_into_patient, len(points), points, np.ascontiguousarray(matrix), placed)
+    return Walls(placed, faces, sides)
+
+
+@njit(cache=True, nogil=True)
+def _into_patient(first, last, points, matrix, placed):
+    for v in range(first, last):
+        for axis in range(3):
+            placed[v, axis] = (
+                matrix[axis, 0] * points[v, 0]
+                + matrix[axis, 1] * points[v, 1]
+                + matrix[axis, 2] * points[v, 2]
+                + matrix[axis, 3]
+            )
 
 
 def _frame(grid: Grid, first: tuple[int, int, int], spacing: Array) -> Array:

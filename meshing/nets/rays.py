@@ -52,8 +52,8 @@ def _run(voxels, lattice, place, step, label):
 def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, points, normals, labels, noise, out):
     """What the image holds beyond the blur, behind and before each vertex.
 
-    `out`, (V, 6) float32: for each of the two sides the value, its weight (0 where the part is thinner than the blur or
-    not even), and how many voxels the part goes on.
+    `out`, (V, 8) float32: for each of the two sides the value, its weight (0 where the part is thinner than the blur or
+    not even), how many voxels the part goes on, and the difference over a voxel of plateau (−1 where there is none).
     """
     place = np.empty(3, np.float32)
     step = np.empty(3, np.float32)
@@ -70,7 +70,8 @@ def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, point
             for axis in range(3):
                 step[axis] = sign * abs(size) * (normals[v, axis] / spacing[axis]) / (size * size)
             reach = _run(voxels, lattice, place, step, labels[v, side])
-            out[v, 3 * side + 2] = reach
+            out[v, 4 * side + 2] = reach
+            out[v, 4 * side + 3] = -1
             many = 0
             total = np.float32(0)
             for n in range(5):
@@ -85,15 +86,16 @@ def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, point
                 many += 1
             weight = np.float32(0)
             level = np.float32(0)
-            if many >= 3:
+            if many == 5:
                 level = total / np.float32(many)
                 drift = abs(seen[many - 1] - seen[0])
+                out[v, 4 * side + 3] = drift
                 weight = np.float32(1) / (np.float32(1) + (drift / (np.float32(2) * noise)) ** 2)
                 if not np.isfinite(level):
                     level = np.float32(0)
                     weight = np.float32(0)
-            out[v, 3 * side] = level
-            out[v, 3 * side + 1] = weight
+            out[v, 4 * side] = level
+            out[v, 4 * side + 1] = weight
 
 
 @njit(cache=True, nogil=True)
@@ -104,8 +106,8 @@ def edges(first, last, image, shape, strides, spacing, points, normals, bends, m
     ∫ f − [s < 0] weighted with the area that the wall has at depth s, 1 + s · bend. The scanner's blur moves no
     volume, so this needs no model of it.
 
-    `rays` is (reach, furthest, noise, runs offset unused). `levels` (V, 4) float32: value behind, value before, voxels
-    behind, voxels before. `out` (V, 2) float32.
+    `rays` is (reach, furthest, noise). `levels` (V, 5) float32: value behind, value before, voxels behind, voxels
+    before, trust in the values. `out` (V, 2) float32.
     """
     reach, furthest, noise = rays[0], rays[1], rays[2]
     half = np.int64(np.floor(reach / np.float32(0.25) + 0.5))
@@ -161,7 +163,7 @@ def edges(first, last, image, shape, strides, spacing, points, normals, bends, m
         volume *= np.float32(0.25) * unit
         if not np.isfinite(volume):
             continue
-        trust = _ramp(np.float32(1) / max(grain, np.float32(1e-6)), np.float32(4), np.float32(8))
+        trust = levels[v, 4] * _ramp(np.float32(1) / max(grain, np.float32(1e-6)), np.float32(4), np.float32(8))
         trust *= np.float32(1) - _ramp(rise, np.float32(0.2) + 3 * grain, np.float32(0.4) + 5 * grain)
         trust *= np.float32(1) - _ramp(over, np.float32(0.3) + 4 * grain, np.float32(0.6) + 6 * grain)
         trust *= _ramp(top, np.float32(0.5), np.float32(0.65)) * _ramp(np.float32(1) - bottom, 0.5, 0.65)
@@ -173,7 +175,7 @@ def edges(first, last, image, shape, strides, spacing, points, normals, bends, m
 
 @njit(cache=True, nogil=True)
 def _bounds(behind, before, bend, reach):
-    """How far the look goes each way: not past the middle of a thin part, whose other half belongs to its other wall."""
+    """How far to look each way: not past the middle of a thin part, whose other half belongs to its other wall."""
     low, high = reach, reach
     if behind < 4 and not bend * behind > np.float32(1.2):
         low = min(reach, max(np.float32(0.5) * behind, np.float32(0.5)))
@@ -272,3 +274,18 @@ def _turn(points, normals, a, b):
     for axis in range(3):
         total += (normals[b, axis] - normals[a, axis]) * (points[b, axis] - points[a, axis])
     return total
+
+
+@njit(cache=True, nogil=True)
+def profile(image, shape, strides, spacing, points, normals, depths, out):
+    """Sums over all vertices of the image at each depth along their normals, `out` (n,) float64."""
+    for v in range(len(points)):
+        for n in range(len(depths)):
+            out[n] += _value(
+                image,
+                shape,
+                strides,
+                (points[v, 0] + depths[n] * normals[v, 0]) / spacing[0],
+                (points[v, 1] + depths[n] * normals[v, 1]) / spacing[1],
+                (points[v, 2] + depths[n] * normals[v, 2]) / spacing[2],
+            )
