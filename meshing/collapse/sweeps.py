@@ -90,7 +90,7 @@ def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
         if _turns(ring, count, points, gone, kept, x, y, z) or _turns(its, its_count, points, kept, gone, x, y, z):
             continue
         left = _rim(ring, count, its, its_count, gone, kept, rim)
-        if (left == 3 or kind[kept] != FREE) and _flattens(mesh, rim, left, x, y, z):
+        if (left == 3 or kind[kept] != FREE) and _flattens(mesh, done, rim, left, x, y, z):
             continue
         removed += _join(mesh.faces, ring, count, gone, kept)
         points[kept, 0], points[kept, 1], points[kept, 2] = x, y, z
@@ -226,23 +226,20 @@ def _rim(ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, 
 
 
 @compiled
-def _flattens(mesh: Mesh, rim: Any, left: int, x: float, y: float, z: float) -> bool:
+def _flattens(mesh: Mesh, done: Any, rim: Any, left: int, x: float, y: float, z: float) -> bool:
     """Whether the joint, put at x, y, z, would be the tip of a tetrahedron of nearly no volume."""
     for one in range(left):
-        a, b = rim[one, 0], rim[one, 1]
         for other in range(one + 1, left):
-            if rim[other, 0] == b or rim[other, 1] == b:
-                c = rim[other, 0] + rim[other, 1] - b
-            elif rim[other, 0] == a or rim[other, 1] == a:
-                a, b = b, a
-                c = rim[other, 0] + rim[other, 1] - b
-            else:
-                continue
-            closes = False
-            for third in range(left):
-                closes = closes or (rim[third, 0] in (a, c) and rim[third, 1] in (a, c))
-            if closes and a != c and _is_face(mesh, a, b, c) and _is_flat(mesh.points, a, b, c, x, y, z):
-                return True
+            for turn in range(4):
+                a, b = rim[one, turn & 1], rim[one, 1 - (turn & 1)]
+                c, again = rim[other, turn >> 1], rim[other, 1 - (turn >> 1)]
+                if again != b or c == a:
+                    continue
+                for third in range(left):
+                    p, q = rim[third, 0], rim[third, 1]
+                    closes = (p == a and q == c) or (p == c and q == a)
+                    if closes and _is_face(mesh, done, a, b, c) and _is_flat(mesh.points, a, b, c, x, y, z):
+                        return True
     return False
 
 
@@ -257,15 +254,21 @@ def _is_flat(points: Any, a: int, b: int, c: int, x: float, y: float, z: float) 
 
 
 @compiled
-def _is_face(mesh: Mesh, a: int, b: int, c: int) -> bool:
+def _is_face(mesh: Mesh, done: Any, a: int, b: int, c: int) -> bool:
+    """Whether three vertices have a face; taken for granted where all three joined others in this sweep."""
+    if done[a]:
+        a, b, c = b, c, a
+    if done[a]:
+        a, b, c = b, c, a
+    if done[a]:
+        return True
     for slot in range(mesh.start[a], mesh.start[a + 1]):
         face = mesh.around[slot]
-        if mesh.faces[face, 0] >= 0:
-            hits = 0
-            for corner in range(3):
-                hits += mesh.faces[face, corner] == b or mesh.faces[face, corner] == c
-            if hits == 2:
-                return True
+        hits = 0
+        for corner in range(3):
+            hits += mesh.faces[face, corner] == b or mesh.faces[face, corner] == c
+        if hits == 2 and mesh.faces[face, 0] >= 0:
+            return True
     return False
 
 
