@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from meshing.distances import bins_of, contiguous, wall_distances_mm, whole_numbers
+from meshing.bins import bins_of, contiguous, whole_numbers
 from meshing.distances import distances_mm as distances_to_triangles_mm
+from meshing.distances import wall_distances_mm
 from meshing.progress import Progress, silent
 from meshing.surface import Deviation, Surface
 from meshing.walls import Walls

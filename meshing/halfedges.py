@@ -27,7 +27,7 @@ class Faults(NamedTuple):
     pinched_vertices
         Vertices whose faces form more than one fan.
     folded_faces
-        Faces that name a vertex twice, and corners of two faces that lie on each other and on nothing else.
+        Faces that name a vertex twice, and vertices of two faces that lie back to back; 0 where there are none.
     is_faulty
         (V,) bool: vertices that are pinched, folded, or ends of a crowded or flipped edge.
     """
@@ -79,6 +79,8 @@ def _inside(faces: npt.ArrayLike, count: int) -> Index:
     """Faces as a read-only view, so that compiled code meets one kind of array; it does not watch bounds."""
     triangles: Index = np.ascontiguousarray(faces, dtype=np.int32).view()
     triangles.setflags(write=False)
+    if triangles.shape[1:] != (3,):
+        raise SurfaceError(f"faces of shape {triangles.shape} are not (F, 3)")
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= count):
         raise SurfaceError(f"faces name vertices {triangles.min()} to {triangles.max()} of {count}")
     return triangles

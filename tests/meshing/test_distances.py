@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshing.distances import bins_of, distances_mm, nearest_mm, wall_distances_mm
+from meshing.bins import bins_of
+from meshing.distances import distances_mm, nearest_mm, wall_distances_mm
 from meshing.errors import SurfaceError
 
 
@@ -167,6 +168,8 @@ def test_what_cannot_be_measured_is_said() -> None:
         bins_of(np.where(vertices == vertices[3], np.inf, vertices), faces)
     with pytest.raises(SurfaceError, match="vertices 0 to 100 of 100"):
         bins_of(vertices, np.vstack([faces, [[0, 1, 100]]]))
+    with pytest.raises(SurfaceError, match=r"\(100, 2\), \(196, 3\) and \(0, 2\) are not"):
+        bins_of(vertices[:, :2], faces)
     with pytest.raises(SurfaceError, match="no triangles"):
         bins_of(vertices, faces[:0])
     with pytest.raises(SurfaceError, match=r"1 points with labels \(2, 2\)"):
