@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
 from meshing.reduce import Reduced, reduced, sizes_of
 from meshing.split import surfaces_of, together
-from meshing.surface import Deviation, Surface, check, volume_ml
+from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
 
 SMALLEST = 64
 """Triangles for each structure below which nobody recognises anything."""
+
+_THIN_MM = 2.0
+"""Volume over area below which a structure gets more than its area's share: vessels under 4 mm radius."""
 
 
 def simplify(
@@ -46,16 +51,49 @@ def simplify(
     groups = [[key for key in group if key in surfaces] for group in neighbours or ()]
     grouped = {key for group in groups for key in group}
     groups = [group for group in groups if group] + [[key] for key in surfaces if key not in grouped]
-    triangles = sum(len(surface.faces) for surface in surfaces.values())
+    shares = _shares([_Claim.of([surfaces[key] for key in group]) for group in groups], budget)
     simplified: dict[str, Surface] = {}
-    done = 0
-    for group in groups:
-        before = {key: surfaces[key] for key in group}
-        count = sum(len(surface.faces) for surface in before.values())
-        step = part(progress, done / triangles, (done + count) / triangles)
-        simplified |= _simplified(before, budget * count // triangles, step)
-        done += count
+    for number, (group, share) in enumerate(zip(groups, shares, strict=True)):
+        step = part(progress, number / len(groups), (number + 1) / len(groups))
+        simplified |= _simplified({key: surfaces[key] for key in group}, share, step)
     return {key: simplified[key] for key in surfaces}
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What a group brings to the sharing: its triangles, and a weight that grows with area and with thinness."""
+
+    triangles: int
+    least: int
+    weight: float
+
+    @staticmethod
+    def of(group: Sequence[Surface]) -> _Claim:
+        weight = 0.0
+        for surface in group:
+            area = max(area_mm2(surface), 1e-9)
+            thickness = 1000.0 * abs(volume_ml(surface.vertices, surface.faces)) / area
+            weight += area**0.75 * float(np.clip(_THIN_MM / max(thickness, 1e-9), 1.0, 4.0))
+        return _Claim(sum(len(surface.faces) for surface in group), SMALLEST * len(group), weight)
+
+
+def _shares(claims: Sequence[_Claim], budget: int) -> list[int]:
+    """Triangles for each group: what one does not need goes to the others."""
+    shares = [0] * len(claims)
+    waiting, left = set(range(len(claims))), budget
+    while waiting:
+        total = sum(claims[n].weight for n in waiting)
+        fair = {n: max(claims[n].least, int(left * claims[n].weight / total)) for n in waiting}
+        settled = {n for n in waiting if claims[n].triangles <= fair[n]}
+        if not settled:
+            for n in waiting:
+                shares[n] = fair[n]
+            break
+        for n in settled:
+            shares[n] = claims[n].triangles
+            left -= shares[n]
+        waiting -= settled
+    return shares
 
 
 def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -> dict[str, Surface]:

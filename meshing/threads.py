@@ -1,8 +1,8 @@
 """Compiled work on rows of arrays, in chunks on all processors.
 
-Kernels are compiled by numba without its own threads: those abort the process when two callers meet, as a window and
-its background work do. A kernel takes `(first, last, *arrays)`, releases the interpreter (`nogil=True`), and writes
-nothing that another chunk reads.
+A kernel is a function on arrays that becomes machine code when first called; the code is kept on disk. numba's own
+threads stay out of it: they abort the process when two callers meet, as a window and its background work do. A kernel
+for `over_rows` takes `(first, last, *arrays)` and writes nothing that another chunk reads.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _CHUNKS_PER_THREAD = 4
 _SMALLEST = 512
 """Rows below which a thread costs more than it saves."""
+
+
+def kernel(function: Kernel) -> Kernel:
+    """The function as machine code that runs without the interpreter's lock."""
+    from numba import njit
+
+    compiled: Kernel = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
 
 
 def over_rows(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.balance import growth_mm
 from meshing.nets.lattice import Net
 from meshing.nets.quads import Quads, QuadSides
 from meshing.nets.relax import Moves, normal_table
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
 
 Points = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float64]
@@ -76,7 +75,8 @@ def balanced(
             break
         growth = growth_mm(pairs.labels, areas, missing)
         over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
-    by_label = np.bincount(pairs.labels[:, 0], areas, labels) + np.bincount(pairs.labels[:, 1], areas, labels)
+    behind, before = pairs.labels.T
+    by_label = (np.bincount(behind, areas, labels) + np.bincount(before, areas, labels)).astype(np.float64)
     return Balanced(points, volumes, by_label)
 
 
@@ -100,12 +100,15 @@ def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[
     origin = points.mean(axis=0) if len(points) else np.zeros(3)
     parts = over_rows(_measure, len(quads), quads, pairs.of_quad, len(pairs.labels), points, origin)
     swept, areas = (np.sum([part[number] for part in parts], axis=0) for number in (0, 1))
-    volumes = np.bincount(pairs.labels[:, 0], swept, labels) - np.bincount(pairs.labels[:, 1], swept, labels)
+    behind, before = pairs.labels.T
+    volumes = (np.bincount(behind, swept, labels) - np.bincount(before, swept, labels)).astype(np.float64)
     return volumes, areas
 
 
-@njit(cache=True, nogil=True)
-def _place(first, last, depth, start, xs, moves, spacing, points):
+@kernel
+def _place(
+    first: int, last: int, depth: int, start: Array, xs: Array, moves: Array, spacing: Array, points: Array
+) -> None:
     for row in range(first, last):
         k = row // (depth - 1)
         j = row - k * (depth - 1)
@@ -115,20 +118,22 @@ def _place(first, last, depth, start, xs, moves, spacing, points):
             points[v, 2] = (k + 0.5) * spacing[2] + moves[v, 2]
 
 
-@njit(cache=True, nogil=True)
-def _mark(first, last, sides, labels, seen):
+@kernel
+def _mark(first: int, last: int, sides: Array, labels: int, seen: Array) -> None:
     for q in range(first, last):
         seen[np.int64(sides[q, 0]) * labels + sides[q, 1]] = True
 
 
-@njit(cache=True, nogil=True)
-def _look_up(first, last, sides, labels, row, of_quad):
+@kernel
+def _look_up(first: int, last: int, sides: Array, labels: int, row: Array, of_quad: Array) -> None:
     for q in range(first, last):
         of_quad[q] = row[np.int64(sides[q, 0]) * labels + sides[q, 1]]
 
 
-@njit(cache=True, nogil=True)
-def _measure(first, last, quads, pair_of, pairs, points, origin):
+@kernel
+def _measure(
+    first: int, last: int, quads: Array, pair_of: Array, pairs: int, points: Array, origin: Array
+) -> tuple[Array, Array]:
     """Swept volume and area by pair; quads are cut along the shorter diagonal, as they will be."""
     swept = np.zeros(pairs)
     areas = np.zeros(pairs)
@@ -158,8 +163,21 @@ def _measure(first, last, quads, pair_of, pairs, points, origin):
     return swept, areas
 
 
-@njit(cache=True, nogil=True)
-def _grow(first, last, voxels, width, depth, start, xs, mask, growth, normals, box, moves):
+@kernel
+def _grow(
+    first: int,
+    last: int,
+    voxels: Array,
+    width: int,
+    depth: int,
+    start: Array,
+    xs: Array,
+    mask: Array,
+    growth: Array,
+    normals: Array,
+    box: Array,
+    moves: Array,
+) -> None:
     """Vertices between two labels along their normal; the normal looks towards the higher label."""
     for row in range(first, last):
         k = row // (depth - 1)

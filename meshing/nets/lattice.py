@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
+
+Array = npt.NDArray[Any]
 
 Flat = npt.NDArray[Any]
 """uint8 or uint16, (X · Y · Z,), x fastest."""
@@ -112,8 +113,8 @@ def _extent(voxels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return np.array([end[0] for end in ends]), np.array([end[1] for end in ends])
 
 
-@njit(cache=True, nogil=True)
-def _count(first, last, voxels, width, depth, counts):
+@kernel
+def _count(first: int, last: int, voxels: Array, width: int, depth: int, counts: Array) -> None:
     """Mixed cells in each row. Without branches, so that the compiler counts many voxels at once."""
     across = np.empty(width, voxels.dtype)
     for row in range(first, last):
@@ -132,8 +133,19 @@ def _count(first, last, voxels, width, depth, counts):
         counts[row] = mixed
 
 
-@njit(cache=True, nogil=True)
-def _fill(first, last, voxels, width, depth, start, xs, mask, links, stencil):
+@kernel
+def _fill(
+    first: int,
+    last: int,
+    voxels: Array,
+    width: int,
+    depth: int,
+    start: Array,
+    xs: Array,
+    mask: Array,
+    links: Array,
+    stencil: Array,
+) -> None:
     corner = np.empty(8, np.int64)
     for row in range(first, last):
         v = start[row]
@@ -170,8 +182,8 @@ def _fill(first, last, voxels, width, depth, start, xs, mask, links, stencil):
             v += 1
 
 
-@njit(cache=True, nogil=True)
-def _ways(corner, three):
+@kernel
+def _ways(corner: Array, three: bool) -> tuple[int, int]:
     """Bits of the faces that are not of one label, and of those that a vertex is smoothed along."""
     links = 0
     curve = 0
@@ -193,8 +205,8 @@ def _ways(corner, three):
     return links, (curve if ends >= 2 else links)
 
 
-@njit(cache=True, nogil=True)
-def _join(first, last, depth, start, xs, links, beside):
+@kernel
+def _join(first: int, last: int, depth: int, start: Array, xs: Array, links: Array, beside: Array) -> None:
     """Neighbours along +y and +z, found by walking two rows at once; and the same seen from there."""
     for row in range(first, last):
         along_y, end_y = start[row], start[row]
@@ -223,8 +235,8 @@ def tally(voxels: Flat, labels: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-@njit(cache=True, nogil=True)
-def _tally(first, last, voxels, labels):
+@kernel
+def _tally(first: int, last: int, voxels: Array, labels: int) -> npt.NDArray[np.int64]:
     counts = np.zeros(labels, np.int64)
     at = first
     while at < last:

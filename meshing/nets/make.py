@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.nets.balance import balanced
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
@@ -15,7 +14,7 @@ from meshing.nets.merge import merged
 from meshing.nets.quads import Quads, QuadSides, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.progress import Progress, silent
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
 from meshing.volume import Grid
 from meshing.walls import Walls
 
@@ -106,8 +105,8 @@ def _walls(netted: Netted, quads: Quads, points: Array) -> Walls:
     return Walls(placed, faces, sides)
 
 
-@njit(cache=True, nogil=True)
-def _into_patient(first, last, points, matrix, placed):
+@kernel
+def _into_patient(first: int, last: int, points: Array, matrix: Array, placed: Array) -> None:
     for v in range(first, last):
         for axis in range(3):
             placed[v, axis] = (

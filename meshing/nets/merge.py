@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.nets.lattice import Net
 from meshing.nets.quads import Quads
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
+
+Array = npt.NDArray[Any]
 
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
@@ -126,8 +127,8 @@ def _hangs_together(corners: set[int]) -> bool:
 _SIMPLE = _simple_masks()
 
 
-@njit(cache=True, nogil=True)
-def _add_normals(quads, points, planes):
+@kernel
+def _add_normals(quads: Array, points: Array, planes: Array) -> None:
     """Half the cross product of the diagonals is the area vector of a quad."""
     for q in range(len(quads)):
         a, b, c, d = quads[q]
@@ -144,8 +145,8 @@ def _add_normals(quads, points, planes):
             planes[d, 3 + axis] += area
 
 
-@njit(cache=True, nogil=True)
-def _finish_normals(first, last, planes):
+@kernel
+def _finish_normals(first: int, last: int, planes: Array) -> None:
     for v in range(first, last):
         area = np.sqrt(planes[v, 3] ** 2 + planes[v, 4] ** 2 + planes[v, 5] ** 2)
         planes[v, 6] = area
@@ -153,8 +154,10 @@ def _finish_normals(first, last, planes):
             planes[v, axis] /= max(area, 1e-30)
 
 
-@njit(cache=True, nogil=True)
-def _rows_below(row, depth_above, depth, height, start, at, end):
+@kernel
+def _rows_below(
+    row: int, depth_above: int, depth: int, height: int, start: Array, at: Array, end: Array
+) -> tuple[int, int]:
     """Where the four rows of a block row begin and end; empty ones beyond the border."""
     k = row // depth_above
     j = row - k * depth_above
@@ -169,8 +172,8 @@ def _rows_below(row, depth_above, depth, height, start, at, end):
     return j, k
 
 
-@njit(cache=True, nogil=True)
-def _nearest(at, end, xs):
+@kernel
+def _nearest(at: Array, end: Array, xs: Array) -> int:
     """The lowest block that any of four rows reaches next; -1 when all are done."""
     block = -1
     for n in range(4):
@@ -179,8 +182,10 @@ def _nearest(at, end, xs):
     return block
 
 
-@njit(cache=True, nogil=True)
-def _count_blocks(first, last, depth_above, depth, height, start, xs, counts):
+@kernel
+def _count_blocks(
+    first: int, last: int, depth_above: int, depth: int, height: int, start: Array, xs: Array, counts: Array
+) -> None:
     at = np.zeros(4, np.int64)
     end = np.zeros(4, np.int64)
     for row in range(first, last):
@@ -196,10 +201,24 @@ def _count_blocks(first, last, depth_above, depth, height, start, xs, counts):
         counts[row] = n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _join_blocks(
-    first, last, size, start, xs, single, planes, voxels, simple, tolerance, start_above, xs_above, parent, is_single, out
-):
+    first: int,
+    last: int,
+    size: Array,
+    start: Array,
+    xs: Array,
+    single: Array,
+    planes: Array,
+    voxels: Array,
+    simple: Array,
+    tolerance: Array,
+    start_above: Array,
+    xs_above: Array,
+    parent: Array,
+    is_single: Array,
+    out: Array,
+) -> None:
     depth_above, depth, height, stride = size[0], size[1], size[2], size[3]
     at = np.zeros(4, np.int64)
     end = np.zeros(4, np.int64)
@@ -226,8 +245,10 @@ def _join_blocks(
             block = _nearest(at, end, xs)
 
 
-@njit(cache=True, nogil=True)
-def _one_sheet(voxels, size, i, j, k, stride, simple, tolerance):
+@kernel
+def _one_sheet(
+    voxels: Array, size: Array, i: int, j: int, k: int, stride: int, simple: Array, tolerance: Array
+) -> float:
     """The tolerance of the two labels if the block's wall is one sheet that its corners show; else 0."""
     width, depth, height = size[4], size[5], size[6]
     x, y, z = 2 * i * stride, 2 * j * stride, 2 * k * stride
@@ -235,18 +256,18 @@ def _one_sheet(voxels, size, i, j, k, stride, simple, tolerance):
         return 0.0
     at = (z * depth + y) * width + x
     low = high = voxels[at]
-    bits = np.int64(0)
+    bits = 0
     for n in range(27):
         label = voxels[at + stride * (n % 3 + (n // 3 % 3) * width + (n // 9) * width * depth)]
         low = min(low, label)
         high = max(high, label)
-    mask = 0
     for n in range(27):
         label = voxels[at + stride * (n % 3 + (n // 3 % 3) * width + (n // 9) * width * depth)]
         if label == high:
             bits |= 1 << n
         elif label != low:
             return 0.0
+    mask = 0
     for c in range(8):
         mask |= (bits >> (2 * (c & 1) + 6 * (c >> 1 & 1) + 18 * (c >> 2)) & 1) << c
     if not simple[mask]:
@@ -254,12 +275,11 @@ def _one_sheet(voxels, size, i, j, k, stride, simple, tolerance):
     for n in range(27):
         if not _agrees(bits, n):
             return 0.0
-    limit = tolerance[high]
-    return min(limit, tolerance[low]) if low else limit
+    return float(min(tolerance[high], tolerance[low]))
 
 
-@njit(cache=True, nogil=True)
-def _agrees(bits, n):
+@kernel
+def _agrees(bits: int, n: int) -> bool:
     """Whether voxel n of 27 has the label of a corner of the smallest edge, face or block in whose middle it lies."""
     value = bits >> n & 1
     i, j, k = n % 3, n // 3 % 3, n // 9
@@ -272,8 +292,8 @@ def _agrees(bits, n):
     return False
 
 
-@njit(cache=True, nogil=True)
-def _meet(planes, children, n, limit, out, c):
+@kernel
+def _meet(planes: Array, children: Array, n: int, limit: float, out: Array, c: int) -> bool:
     """Writes the plane that stands for `n` others; False if it misses one of them by more than `limit`."""
     weight = 0.0
     for t in range(n):
@@ -305,8 +325,8 @@ def _meet(planes, children, n, limit, out, c):
     return worst <= limit
 
 
-@njit(cache=True, nogil=True)
-def _fit(planes, children, n, out, c):
+@kernel
+def _fit(planes: Array, children: Array, n: int, out: Array, c: int) -> None:
     """Moves the mean along the mean normal to where it misses the planes least, in the least squares."""
     above = 0.0
     below = 1e-12

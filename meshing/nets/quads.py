@@ -1,4 +1,4 @@
-"""One four-sided piece of wall for every pair of voxels that differ; each is cut into two triangles once, for both sides."""
+"""A four-sided piece of wall for every pair of voxels that differ, cut into two triangles once for both sides."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.nets.lattice import Net
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
+
+Array = npt.NDArray[Any]
 
 Quads = npt.NDArray[np.int32]
 """(Q, 4): vertices, counter-clockwise as seen from the second side."""
@@ -41,8 +42,10 @@ def triangles_of(
     return faces[:many], both[:many]
 
 
-@njit(cache=True, nogil=True)
-def _count_quads(first, last, voxels, width, depth, start, xs, counts):
+@kernel
+def _count_quads(
+    first: int, last: int, voxels: Array, width: int, depth: int, start: Array, xs: Array, counts: Array
+) -> None:
     for row in range(first, last):
         k = row // (depth - 1)
         at = (k * depth + row - k * (depth - 1)) * width
@@ -51,12 +54,28 @@ def _count_quads(first, last, voxels, width, depth, start, xs, counts):
         for v in range(start[row], start[row + 1]):
             i = xs[v]
             top = voxels[above + width + i + 1]
-            n += (voxels[above + width + i] != top) + (voxels[above + i + 1] != top) + (voxels[at + width + i + 1] != top)
+            n += (
+                (voxels[above + width + i] != top)
+                + (voxels[above + i + 1] != top)
+                + (voxels[at + width + i + 1] != top)
+            )
         counts[row] = n
 
 
-@njit(cache=True, nogil=True)
-def _fill_quads(first, last, voxels, width, depth, start, xs, beside, quad_start, quads, sides):
+@kernel
+def _fill_quads(
+    first: int,
+    last: int,
+    voxels: Array,
+    width: int,
+    depth: int,
+    start: Array,
+    xs: Array,
+    beside: Array,
+    quad_start: Array,
+    quads: Array,
+    sides: Array,
+) -> None:
     """Each cell owns the three edges that end in its highest corner."""
     for row in range(first, last):
         k = row // (depth - 1)
@@ -82,8 +101,8 @@ def _fill_quads(first, last, voxels, width, depth, start, xs, beside, quad_start
                 q += 1
 
 
-@njit(cache=True, nogil=True)
-def _put(quads, sides, q, a, b, c, d, low, high):
+@kernel
+def _put(quads: Array, sides: Array, q: int, a: int, b: int, c: int, d: int, low: int, high: int) -> None:
     # By label, not by place: a wall whose pieces look to different sides has no normal.
     quads[q, 0] = a
     quads[q, 2] = c
@@ -99,8 +118,8 @@ def _put(quads, sides, q, a, b, c, d, low, high):
         sides[q, 1] = high
 
 
-@njit(cache=True, nogil=True)
-def _cut(quads, sides, points, faces, both):
+@kernel
+def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -> int:
     f = 0
     for q in range(len(quads)):
         a, b, c, d = quads[q]

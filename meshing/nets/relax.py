@@ -8,13 +8,15 @@ Where three labels meet, vertices slide along their curve only, and get back wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.nets.lattice import CURVE, Net
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
+
+Array = npt.NDArray[Any]
 
 Moves = npt.NDArray[np.float32]
 """(V, 3) float32, mm along the lattice's axes: from the middle of each vertex's cell."""
@@ -45,7 +47,12 @@ class Relaxing:
     reach: float = 0.4999
 
     def weights(self) -> npt.NDArray[np.float32]:
-        """λ of each step: roots of a Chebyshev polynomial that is 1 at rest (Taubin 1996, "Optimal surface smoothing")."""
+        """λ of each step: from the roots of a Chebyshev polynomial that is 1 at rest.
+
+        References
+        ----------
+        Taubin, Zhang, Golub 1996, "Optimal surface smoothing as filter design".
+        """
         edge = np.cosh(np.arccosh(1 / self.floor) / self.degree)
         roots = np.cos((2 * np.arange(1, self.degree + 1) - 1) * np.pi / (2 * self.degree))
         weights = (1 + edge) / 2 / (edge - roots)
@@ -95,8 +102,18 @@ def _alternating(count: int) -> list[int]:
     return order + [count // 2] * (count % 2)
 
 
-@njit(cache=True, nogil=True)
-def _half_step(first, last, moves, out, beside, links, stencil, spacing, box):
+@kernel
+def _half_step(
+    first: int,
+    last: int,
+    moves: Array,
+    out: Array,
+    beside: Array,
+    links: Array,
+    stencil: Array,
+    spacing: Array,
+    box: Array,
+) -> None:
     """Half-way to the mean of the neighbours, within the box. A missing neighbour is the vertex itself: no branches."""
     total = np.empty(3, np.float32)
     for v in range(first, last):
@@ -125,8 +142,10 @@ def _half_step(first, last, moves, out, beside, links, stencil, spacing, box):
             out[v, axis] = min(max(moved, -box[axis]), box[axis])
 
 
-@njit(cache=True, nogil=True)
-def _half_step_on_curves(curve, moves, out, beside, stencil, spacing, box):
+@kernel
+def _half_step_on_curves(
+    curve: Array, moves: Array, out: Array, beside: Array, stencil: Array, spacing: Array, box: Array
+) -> None:
     """The same for the vertices whose stencil is not all their neighbours."""
     for t in range(len(curve)):
         v = curve[t]
@@ -145,15 +164,17 @@ def _half_step_on_curves(curve, moves, out, beside, stencil, spacing, box):
             out[v, axis] = min(max(moved, -box[axis]), box[axis])
 
 
-@njit(cache=True, nogil=True)
-def _lost(first, last, moves, mask, normals, lost):
+@kernel
+def _lost(first: int, last: int, moves: Array, mask: Array, normals: Array, lost: Array) -> None:
     for v in range(first, last):
         m = mask[v]
         lost[v] = -(moves[v, 0] * normals[m, 0] + moves[v, 1] * normals[m, 1] + moves[v, 2] * normals[m, 2])
 
 
-@njit(cache=True, nogil=True)
-def _spread(first, last, lost, out, beside, links, share, weight):
+@kernel
+def _spread(
+    first: int, last: int, lost: Array, out: Array, beside: Array, links: Array, share: Array, weight: float
+) -> None:
     """One step of the scalar towards the mean of the two-label neighbours; `lost` is 0 on curves, and stays so."""
     for v in range(first, last):
         if share[v] == 0:
@@ -167,8 +188,8 @@ def _spread(first, last, lost, out, beside, links, share, weight):
         out[v] = lost[v] + weight * (mean - lost[v])
 
 
-@njit(cache=True, nogil=True)
-def _shares(first, last, beside, links, mask, share):
+@kernel
+def _shares(first: int, last: int, beside: Array, links: Array, mask: Array, share: Array) -> None:
     """One over the number of two-label neighbours; 0 on curves. A vertex with none keeps what it has."""
     for v in range(first, last):
         n = 0
@@ -179,8 +200,8 @@ def _shares(first, last, beside, links, mask, share):
         share[v] = 0.0 if mask[v] == 0 or n == 0 else np.float32(1) / np.float32(n)
 
 
-@njit(cache=True, nogil=True)
-def _give_back(first, last, moves, lost, mask, normals, box):
+@kernel
+def _give_back(first: int, last: int, moves: Array, lost: Array, mask: Array, normals: Array, box: Array) -> None:
     for v in range(first, last):
         m = mask[v]
         for axis in range(3):
@@ -189,8 +210,10 @@ def _give_back(first, last, moves, lost, mask, normals, box):
                 moves[v, axis] = min(max(moved, -box[axis]), box[axis])
 
 
-@njit(cache=True, nogil=True)
-def _give_back_to_curves(curve, moves, beside, stencil, mask, box, steps):
+@kernel
+def _give_back_to_curves(
+    curve: Array, moves: Array, beside: Array, stencil: Array, mask: Array, box: Array, steps: int
+) -> None:
     """The vector that a curve's vertices lost, smoothed along the curve."""
     place = np.full(len(mask), -1, np.int32)
     for t in range(len(curve)):
