@@ -13,14 +13,13 @@ other half belongs to its other wall. Vertices where three parts meet stay.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from meshing.nets import rays
 from meshing.nets.lattice import Net
 from meshing.nets.levels import Levels, seen_beside, sharpened
+from meshing.nets.quads import Quads, QuadSides
 from meshing.nets.relax import Moves
 from meshing.nets.scene import TENT, Floats, Scene, Wall, evened, wall_of
 from meshing.threads import over_rows
@@ -45,6 +44,8 @@ class Looking:
         Standard deviation of the scanner's point spread beyond the voxel itself, in voxels.
     even
         Half-steps of averaging over neighbours, in each round.
+    labels
+        Parts whose walls are looked for; None for all.
     """
 
     rounds: int = 2
@@ -52,6 +53,7 @@ class Looking:
     furthest: float = 1.0
     blur: float = 0.0
     even: int = 5
+    labels: tuple[int, ...] | None = None
 
 
 def edge_offsets_mm(scene: Scene, wall: Wall, looking: Looking = Looking()) -> tuple[Floats, Floats]:
@@ -98,11 +100,14 @@ def _evened_shift(found: Floats, bends: Floats, wall: Wall, looking: Looking) ->
 
 
 def moved_to_edges(
-    net: Net, moves: Moves, quads: npt.NDArray[np.int32], sides: npt.NDArray[Any], scene: Scene, **options: Any
+    net: Net, moves: Moves, *, pieces: tuple[Quads, QuadSides], scene: Scene, looking: Looking = Looking()
 ) -> tuple[Moves, Floats]:
-    """Moves of the whole net, and the trust of each vertex."""
-    wall, chosen = wall_of(net, moves, quads, sides, scene, options.pop("labels", None))
-    points, trust = at_edges(scene, wall, **options)
+    """Moves of the whole net, and how far each vertex is believed to be at an edge, (V,) 0 … 1.
+
+    Vertices where three labels meet, and all that are not believed, stay where they are to the bit.
+    """
+    wall, chosen = wall_of(net, moves, pieces, scene, looking.labels)
+    points, trust = at_edges(scene, wall, looking)
     out = moves.copy()
     out[chosen] += points - wall.points
     believed = np.zeros(len(moves), np.float32)

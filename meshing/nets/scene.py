@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from meshing.nets import rays
 from meshing.nets.lattice import CURVE, Net
+from meshing.nets.quads import Quads, QuadSides
 from meshing.nets.relax import Moves
 from meshing.threads import over_rows
 from meshing.volume import Voxels
@@ -106,17 +107,13 @@ def noise_of(image: Voxels) -> float:
 
 
 def wall_of(
-    net: Net,
-    moves: Moves,
-    quads: npt.NDArray[np.int32],
-    sides: npt.NDArray[Any],
-    scene: Scene,
-    labels: list[int] | None = None,
+    net: Net, moves: Moves, pieces: tuple[Quads, QuadSides], scene: Scene, labels: tuple[int, ...] | None = None
 ) -> tuple[Wall, npt.NDArray[np.int64]]:
     """The walls of some labels (or of all), and which vertices of the net those are."""
+    quads, sides = pieces
     if labels is not None:
         wanted = np.zeros(int(sides.max(initial=0)) + 1, bool)
-        wanted[[label for label in labels if label < len(wanted)]] = True
+        wanted[[label for label in labels if 0 < label < len(wanted)]] = True
         on = wanted[sides].any(axis=1)
         quads, sides = quads[on], sides[on]
     used = np.zeros(len(moves), bool)
