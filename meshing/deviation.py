@@ -2,7 +2,8 @@
 
 The mean is over samples that lie even by area and weighs both directions alike. The maximum is the largest of all
 samples; to the even ones come places where surfaces of different resolution stray most: vertices of the finer one,
-where a lost tip shows, and vertices, middles of edges and centroids of the coarser one.
+where a lost tip shows, and vertices, middles of edges and centroids of the coarser one. Round the farthest of them it
+is looked closer: at all of the coarse triangle, at every fine vertex.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from meshing.bins import bins_of, contiguous, whole_numbers
+from meshing.bins import Bins, bins_of, cell_at, contiguous, whole_numbers
 from meshing.distances import distances_mm as distances_to_triangles_mm
 from meshing.distances import wall_distances_mm
 from meshing.progress import Progress, silent
@@ -29,6 +30,14 @@ _EVEN = 1_500
 _COARSE_TRIANGLES = 2_000
 _FINE_TRIANGLES = 1_500
 """Triangles of a label that give vertices, or vertices and middles, for the maximum."""
+
+_FAR = 0.5
+_LOOKS = 32
+"""So many of a label's samples farther than that share of its farthest are looked at closer."""
+
+_LATTICE = 8
+_MOST_ROUND = 200
+"""Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
 
 
 def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviation:
@@ -60,10 +69,15 @@ def deviations(coarse: Walls, fine: Walls, *, progress: Progress = silent) -> di
     both = (ours.triangles > 0) & (theirs.triangles > 0)
     if both.any():
         progress(0.0, "measuring deviation")
-        there = _to_walls(_samples(coarse, ours, is_coarse=True), fine, both)
+        coarse_bins, fine_bins = (bins_of(walls.vertices, walls.faces, sides=walls.sides) for walls in (coarse, fine))
+        samples = _samples(coarse, ours, is_coarse=True)
+        there = _to_walls(samples, fine_bins, both)
+        _look_closer(_within_faces(coarse, samples, there), fine_bins, there)
         progress(0.6, "measuring deviation")
-        back = _to_walls(_samples(fine, theirs, is_coarse=False), coarse, both)
-        means, most = (there[0] + back[0]) / 2, np.maximum(there[1], back[1])
+        samples = _samples(fine, theirs, is_coarse=False)
+        back = _to_walls(samples, coarse_bins, both)
+        _look_closer(_around(fine_bins, samples, back, theirs), coarse_bins, back)
+        means, most = (there.means + back.means) / 2, np.maximum(there.most, back.most)
         progress(1.0, "measured deviation")
     return {
         int(label): Deviation(float(means[label]), float(most[label])) if both[label] else Deviation(np.inf, np.inf)
@@ -110,6 +124,17 @@ class _Samples(NamedTuple):
     points: Points
     sides: Labels
     weights: Points
+    faces: Labels
+    """The triangle (N,) that each lies on."""
+
+
+class _Found(NamedTuple):
+    """By label the mean and largest distance; the rows of the farthest samples, and the label that each is far for."""
+
+    means: Points
+    most: Points
+    rows: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
 
 
 def _parts(walls: Walls) -> tuple[Points, Labels, Labels]:
@@ -130,16 +155,16 @@ def _samples(walls: Walls, extents: _Extents, *, is_coarse: bool) -> _Samples:
     step = np.maximum(-(-extents.triangles // (_COARSE_TRIANGLES if is_coarse else _FINE_TRIANGLES)), 1)
     step[0] = np.iinfo(np.int64).max
     room = (_EVEN + 7) * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
-    made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room))
+    made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room), np.empty(room, np.int32))
     is_seen = np.zeros(len(walls.vertices), dtype=np.bool_)
     used = _place(*_parts(walls), density, step, is_coarse, is_seen, *made)
-    return _Samples(made.points[:used], made.sides[:used], made.weights[:used])
+    return _Samples(made.points[:used], made.sides[:used], made.weights[:used], made.faces[:used])
 
 
-def _to_walls(samples: _Samples, walls: Walls, both: npt.NDArray[np.bool_]) -> tuple[Points, Points]:
-    """Mean and largest distance from the samples, by label, of those labels that both have."""
+def _to_walls(samples: _Samples, bins: Bins, both: npt.NDArray[np.bool_]) -> _Found:
+    """Distances from the samples to the walls in the bins, of those labels that both have."""
     asked = np.where(both[samples.sides], samples.sides, 0)
-    found = wall_distances_mm(samples.points, asked, bins_of(walls.vertices, walls.faces, sides=walls.sides))
+    found = wall_distances_mm(samples.points, asked, bins)
     total, weight, most = np.zeros(len(both)), np.zeros(len(both)), np.zeros(len(both))
     for side in range(2):
         is_asked = asked[:, side] > 0
@@ -147,7 +172,43 @@ def _to_walls(samples: _Samples, walls: Walls, both: npt.NDArray[np.bool_]) -> t
         total += np.bincount(label, share * distance, len(both))
         weight += np.bincount(label, share, len(both))
         np.maximum.at(most, label, distance)
-    return total / np.maximum(weight, 1e-30), most
+    row, side_of = np.nonzero(found > _FAR * most[asked])
+    label, distance = asked[row, side_of], found[row, side_of]
+    order = np.lexsort((-distance, label))
+    starts = np.searchsorted(label[order], np.arange(len(both)))
+    first = order[np.arange(len(order)) - starts[label[order]] < _LOOKS]
+    return _Found(total / np.maximum(weight, 1e-30), most, row[first], label[first].astype(np.int64))
+
+
+def _look_closer(samples: _Samples, bins: Bins, found: _Found) -> None:
+    """Raises the largest distances to those of further samples, where these are larger."""
+    known = found.most > 0
+    asked = np.where(known[samples.sides], samples.sides, 0)
+    distance = wall_distances_mm(samples.points, asked, bins)
+    np.maximum.at(found.most, asked[asked > 0], distance[asked > 0])
+
+
+def _within_faces(walls: Walls, samples: _Samples, found: _Found) -> _Samples:
+    """A lattice in each triangle that the farthest samples lie on."""
+    faces = np.unique(samples.faces[found.rows])
+    steps = np.arange(_LATTICE + 1)
+    u, v = (share.ravel() / _LATTICE for share in np.meshgrid(steps, steps, indexing="ij"))
+    u, v = u[u + v <= 1 + 1e-9], v[u + v <= 1 + 1e-9]
+    lattice = np.stack([1 - u - v, u, v], axis=1)
+    points = np.einsum("kc,fci->fki", lattice, walls.vertices[walls.faces[faces]]).reshape(-1, 3)
+    sides = np.repeat(walls.sides[faces], len(lattice), axis=0)
+    return _Samples(points, sides, np.zeros(len(points)), np.repeat(faces, len(lattice)))
+
+
+def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> _Samples:
+    """The vertices round the farthest samples, as far as twice the space between samples."""
+    taken = np.minimum(extents.triangles, 3 * _FINE_TRIANGLES)
+    reach = 2.0 * np.sqrt(extents.areas / np.maximum(taken, 1))
+    room = len(found.rows) * _MOST_ROUND
+    points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
+    is_seen = np.zeros(len(bins.vertices), dtype=np.bool_)
+    used = _gather(samples.points[found.rows], reach[found.labels], found.labels, bins, is_seen, points, sides)
+    return _Samples(points[:used], sides[:used], np.zeros(used), np.zeros(used, np.int32))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -189,6 +250,7 @@ def _place(
     points: Points,
     labels: Labels,
     weights: Points,
+    origins: Labels,
 ) -> int:
     """Samples, and how many they are.
 
@@ -229,4 +291,46 @@ def _place(
                 used += 1
         for row in range(begin, used):
             labels[row, 0], labels[row, 1] = behind, before
+            origins[row] = face
+    return used
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _gather(
+    places: Points,
+    reach: Points,
+    wanted: npt.NDArray[np.int64],
+    bins: Bins,
+    is_seen: npt.NDArray[np.bool_],
+    points: Points,
+    sides: Labels,
+) -> int:
+    """Vertices of the wanted label's triangles in cells within reach of places, each once, and how many they are."""
+    starts, entries, faces, vertices = bins.starts, bins.entries, bins.faces, bins.vertices
+    labels, cell, ny, nz = bins.sides, bins.cell_mm, bins.shape[1], bins.shape[2]
+    used = 0
+    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
+    for row in range(len(places)):
+        for axis in range(3):
+            at = places[row, axis] - bins.low[axis]
+            low[axis] = cell_at(at - reach[row], cell, bins.shape[axis])
+            high[axis] = cell_at(at + reach[row], cell, bins.shape[axis])
+        most = (len(points) // len(places)) * (row + 1)
+        for i in range(low[0], high[0] + 1):
+            for j in range(low[1], high[1] + 1):
+                for k in range(low[2], high[2] + 1):
+                    here = (i * ny + j) * nz + k
+                    for entry in range(starts[here], starts[here + 1]):
+                        face = entries[entry]
+                        if labels[face, 0] != wanted[row] and labels[face, 1] != wanted[row]:
+                            continue
+                        for side in range(3):
+                            vertex = faces[face, side]
+                            if is_seen[vertex] or used >= most:
+                                continue
+                            is_seen[vertex] = True
+                            for axis in range(3):
+                                points[used, axis] = vertices[vertex, axis]
+                            sides[used, 0], sides[used, 1] = labels[face, 0], labels[face, 1]
+                            used += 1
     return used
