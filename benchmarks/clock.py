@@ -71,7 +71,7 @@ class Stages:
         """Counts what runs inside under that name."""
         start = now()
         yield
-        self._add(name, now() - start)
+        self.add(name, now() - start)
 
     def progress(self, fraction: float, doing: str) -> None:
         """A `Progress` for slow verbs: each sentence that they report begins a stage of that name."""
@@ -84,8 +84,9 @@ class Stages:
         """Ends the stage that a last `progress` began."""
         if self._open is not None:
             name, start = self._open
-            self._add(name, now() - start)
+            self.add(name, now() - start)
             self._open = None
 
-    def _add(self, name: str, seconds: Seconds) -> None:
+    def add(self, name: str, seconds: Seconds) -> None:
+        """Counts seconds that were measured elsewhere."""
         self.seconds[name] = self.seconds.get(name, NOTHING) + seconds

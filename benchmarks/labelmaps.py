@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from meshing.volume import Grid
 
 Array = npt.NDArray[Any]
 
-SPACING_MM = (0.8, 0.8, 1.0)
+SPACING_MM = (0.7, 0.7, 1.0)
+"""An abdominal CT of today."""
 ORIGIN_MM = (-45.0, -160.0, -1105.0)
 """Scanners count from their table: bodies lie far from 0."""
 
 VESSEL_RADII_MM = (4.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0)
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""LPS to RAS, in which NIfTI counts, and back."""
 
 _BEND_MM = 8.0 + 3.0
 """The most that bent space moves a point along an axis: two waves, see `_bent`."""
@@ -31,12 +36,33 @@ _SLAB = 4
 """Slices at a time, so that what a step writes is still in the cache for the next."""
 
 
-def drawn_labels(
-    shape: tuple[int, int, int] = (112, 104, 96),
-    organs: int = 24,
-    seed: int = 3,
-    radii_mm: Sequence[float] = VESSEL_RADII_MM,
-) -> Segmentation:
+@dataclass(frozen=True, eq=False)
+class Tube:
+    """A vessel: all points within `radius_mm` of a line of (N, 3) points, in mm from the middle of the first voxel."""
+
+    line_mm: Array
+    radius_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A drawn label map, and the exact shape of its vessels by key.
+
+    Where two vessels meet, the later one's voxels win.
+    """
+
+    segmentation: Segmentation
+    tubes: Mapping[str, Tube]
+
+
+def drawn_labels(shape: tuple[int, int, int] = (112, 104, 96), organs: int = 24) -> Segmentation:
+    """The label map of `drawn_body` with its usual eight vessels."""
+    return drawn_body(shape, organs).segmentation
+
+
+def drawn_body(
+    shape: tuple[int, int, int], organs: int, *, radii_mm: Sequence[float] = VESSEL_RADII_MM, seed: int = 3
+) -> Body:
     """A trunk filled with `organs` touching blobs of curved walls, and a vessel of each radius through them.
 
     Deterministic. Touching neighbours, thin tubes, every other one of them curved, and structures cut by the border are
@@ -46,13 +72,21 @@ def drawn_labels(
     matrix = np.diag([*SPACING_MM, 1.0])
     matrix[:3, 3] = ORIGIN_MM
     layer = _blobs(shape, organs, rng)
-    size = np.array(shape) * SPACING_MM
+    tubes = {}
     for number, radius_mm in enumerate(radii_mm, start=1):
-        start, end = rng.uniform(0.15, 0.85, (2, 3)) * size
-        start[number % 3], end[number % 3] = 0.1 * size[number % 3], 0.9 * size[number % 3]
-        bulge = rng.normal(size=3) * 0.1 * size if number % 2 == 0 else np.zeros(3)
-        _draw_tube(layer, _arc(start, end, bulge), radius_mm, organs + number)
-    return _segmentation(np.asfortranarray(layer), Grid(shape, matrix), "drawn by rule")
+        tube = _tube(np.array(shape) * SPACING_MM, number, radius_mm, rng)
+        _draw(layer, tube, organs + number)
+        tubes[f"label_{organs + number}"] = tube
+    layer = np.asarray(layer, np.uint8, order="F")
+    return Body(_segmentation(layer, Grid(shape, matrix), "drawn by rule"), tubes)
+
+
+def _tube(size: Array, number: int, radius_mm: float, rng: np.random.Generator) -> Tube:
+    """Right through the trunk along axis `number` mod 3, more or less; those of even number bend."""
+    start, end = rng.uniform(0.15, 0.85, (2, 3)) * size
+    start[number % 3], end[number % 3] = 0.1 * size[number % 3], 0.9 * size[number % 3]
+    bulge = rng.normal(size=3) * 0.1 * size * (number % 2 == 0)
+    return Tube(_arc(start, end, bulge), radius_mm)
 
 
 def _blobs(shape: tuple[int, int, int], organs: int, rng: np.random.Generator) -> Labels:
@@ -67,8 +101,8 @@ def _blobs(shape: tuple[int, int, int], organs: int, rng: np.random.Generator) -
         i, j, k = _box(shape, centre, centre, reach / math.sqrt(weight) + _BEND_MM)
         for low in range(i.start, i.stop, _SLAB):
             box = slice(low, min(low + _SLAB, i.stop)), j, k
-            distance = sum(np.square(axis - np.float32(c)) for axis, c in zip(_bent(*_axes(box)), centre, strict=True))
-            distance *= np.float32(weight)
+            u, v, w = (axis - np.float32(c) for axis, c in zip(_bent(*_axes(box)), centre, strict=True))
+            distance = (np.square(u) + np.square(v) + np.square(w)) * np.float32(weight)
             closer = (distance < nearest[box]) & (distance < reach**2)
             np.copyto(layer[box], np.uint8(number), where=closer)
             np.copyto(nearest[box], distance, where=closer)
@@ -94,15 +128,14 @@ def _arc(start: Array, end: Array, bulge: Array, pieces: int = 32) -> Array:
     return points
 
 
-def _draw_tube(layer: Labels, line_mm: Array, radius_mm: float, label: int) -> None:
-    """Voxels whose centres lie within the radius of the line."""
-    for start, end in itertools.pairwise(line_mm.astype(np.float32)):
-        box = _box(layer.shape, start, end, radius_mm)
+def _draw(layer: Labels, tube: Tube, label: int) -> None:
+    for start, end in itertools.pairwise(tube.line_mm.astype(np.float32)):
+        box = _box(layer.shape, start, end, tube.radius_mm)
         away = [axis - first for axis, first in zip(_axes(box), start, strict=True)]
         along = end - start
         t = np.clip(sum(a * b for a, b in zip(away, along, strict=True)) / (along @ along), 0, 1)
         square = sum(np.square(a - t * b) for a, b in zip(away, along, strict=True))
-        layer[box][square <= radius_mm**2] = label
+        layer[box][square <= tube.radius_mm**2] = label
 
 
 def _box(shape: Sequence[int], one: Array, other: Array, reach_mm: float) -> tuple[slice, slice, slice]:
@@ -135,8 +168,7 @@ def real_labels(path: Path, finer: int = 2) -> Segmentation:
 
     image = nibabel.load(path)
     coarse = np.asarray(image.dataobj).astype(np.uint8)
-    # NIfTI counts in RAS: left and posterior are negative there.
-    matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine)
+    matrix = _FLIP @ np.asarray(image.affine)
     fine = np.diag([1 / finer] * 3 + [1.0])
     fine[:3, 3] = (1 / finer - 1) / 2
     shape = tuple(n * finer for n in coarse.shape)
@@ -152,6 +184,47 @@ def real_labels(path: Path, finer: int = 2) -> Segmentation:
         layer[there][wins] = label
         strongest[there][wins] = share[wins]
     return _segmentation(layer, Grid((shape[0], shape[1], shape[2]), matrix @ fine), path.name)
+
+
+def drawn_scan(body: Body, seed: int = 5) -> npt.NDArray[np.int16]:
+    """Hounsfield units of a CT of that body: every fourth organ as dense as bone, vessels with contrast, noise.
+
+    The edges are as blurred as a scanner's (0.7 voxels).
+    """
+    from scipy.ndimage import gaussian_filter
+
+    layer = body.segmentation.layers[0]
+    values = np.full(256, 50.0, np.float32)
+    values[0] = -100.0
+    values[4::4] = 600.0
+    for segment in body.segmentation.segments:
+        if segment.key in body.tubes:
+            values[segment.label] = 350.0
+    grey = gaussian_filter(values[layer], 0.7, truncate=3.0)
+    grey += 15 * np.random.default_rng(seed).standard_normal(grey.shape[::-1], np.float32).T
+    return np.asfortranarray(np.rint(grey).astype(np.int16))
+
+
+def finer_scan(path: Path, shape: tuple[int, int, int]) -> tuple[npt.NDArray[np.int16], Grid]:
+    """The scan of a NIfTI file, interpolated linearly to about that many voxels, and its grid."""
+    import nibabel
+    from scipy.ndimage import zoom
+
+    image = nibabel.load(path)
+    coarse = np.asarray(image.dataobj, dtype=np.float32)
+    factors = np.array(shape) / coarse.shape
+    fine = np.asfortranarray(np.rint(zoom(coarse, factors, order=1, grid_mode=True, mode="nearest")).astype(np.int16))
+    step = np.diag([*(1 / factors), 1.0])
+    step[:3, 3] = (1 / factors - 1) / 2
+    return fine, Grid((fine.shape[0], fine.shape[1], fine.shape[2]), _FLIP @ np.asarray(image.affine) @ step)
+
+
+def save_nifti(path: Path, voxels: Array, grid: Grid) -> Path:
+    """The file, written; packed when it ends in .gz."""
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(voxels, _FLIP @ grid.voxel_to_patient), path)
+    return path
 
 
 def _segmentation(layer: Labels, grid: Grid, source: str) -> Segmentation:

@@ -1,195 +1,252 @@
-"""A label map to checked, decimated surfaces, against what 3D Slicer's filters and scikit-image make of it.
+"""Labels and grey values to a headset's triangles in a file, against the scripts that people write with VTK for it.
 
-All cut each label's box from the map, pad it, and reduce the triangles to the same total. Ours also repairs, gives back
-the volume, and proves its surfaces: each is checked at both resolutions, and the distance between the two is measured.
-One peer is therefore run a second time with the same proofs, though it does nothing with what they say.
+Every contender is a fresh process, timed from its start to its file on disk: imports, reading and writing count. Ours
+also proves its surfaces, measures what decimation cost, and reads its file back. Speed is shown beside what stands in
+the files: soundness, volumes against the voxels, vessels against their exact shape.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmarks.clock import Stages
-from benchmarks.labelmaps import drawn_labels, real_labels
+from benchmarks.children import Finished, finished, installed, program
+from benchmarks.clock import Seconds, Stages
+from benchmarks.contenders.notes import IMPORTS
+from benchmarks.labelmaps import Body, drawn_body, drawn_scan, finer_scan, real_labels, save_nifti
+from benchmarks.limits import limits_table
+from benchmarks.quality import Made, made, surface_in_stl, surfaces_in_glb
 from benchmarks.report import machine, parser, print_comparison
 from benchmarks.runner import FEWEST_ROUNDS, Comparison, Contender, compare
-from benchmarks.vtkmesh import arrays_of, decimated_pro, discrete_flying_edges, windowed_sinc
-from meshing.deviation import deviation
-from meshing.extract import Smoothing, extract
-from meshing.segmentation import Segmentation, segment_volumes
-from meshing.simplify import simplify
-from meshing.surface import Surface, check
+from meshing.surface import check
 
-PACKAGES = ("vtk", "scikit-image", "fast-simplification", "numpy")
+PACKAGES = ("vtk", "SimpleITK", "pyvista", "fast-simplification", "numba", "numpy")
 
-REDUCTION = 0.8
-"""Share of the triangles that goes: what a scan's label map needs to fit a headset."""
+LEVEL_HU = 200.0
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a set of surfaces is like.
+class Size:
+    """How large the drawn body is, and how many triangles may remain of its labels and of its grey surface."""
 
-    Parameters
-    ----------
-    volume_off
-        By label: volume over that of its voxels, less 1; whoever lost a label has −1 there.
-    """
-
-    triangles: int
-    open_edges: int
-    crowded_edges: int
-    pinched_vertices: int
-    volume_off: Mapping[str, float]
-
-    @property
-    def median_off(self) -> float:
-        return median(abs(off) for off in self.volume_off.values())
-
-    @property
-    def worst_off(self) -> float:
-        return max(self.volume_off.values(), key=abs)
+    shape: tuple[int, int, int]
+    organs: int
+    radii_mm: tuple[float, ...]
+    label_budget: int
+    grey_budget: int
 
 
-def compare_meshing(segmentation: Segmentation, rounds: int = FEWEST_ROUNDS) -> Comparison[dict[str, Surface]]:
-    """Ours, the per-segment filters of 3D Slicer at two smoothings, and scikit-image with fast-simplification."""
-    raw = sum(len(surface.faces) for surface in extract(segmentation, Smoothing(passes=0)).values())
-    budget = int(raw * (1 - REDUCTION))
+_RADII_MM = (4.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0, 1.5, 2.0)
 
-    def ours(stages: Stages) -> dict[str, Surface]:
-        with stages.stage("extract, checks"):
-            surfaces = extract(segmentation)
-        with stages.stage("simplify, repair, checks, deviation"):
-            return simplify(surfaces, budget)
+SIZES = {
+    "full": Size((512, 512, 400), 70, _RADII_MM * 3, 300_000, 100_000),
+    "small": Size((256, 256, 200), 20, _RADII_MM, 80_000, 25_000),
+    "tiny": Size((64, 60, 56), 3, (3.0, 1.5), 8_000, 4_000),
+}
 
-    def slicer(smoothing: Smoothing, is_proved: bool = False) -> Contender[dict[str, Surface]]:
-        name = f"Slicer's filters, sinc {smoothing.passes}/{smoothing.pass_band:g}{', proved' if is_proved else ''}"
-        return Contender(name, lambda stages: _as_slicer(segmentation, smoothing, is_proved, stages))
 
+def compare_labels(source: Path, folder: Path, budget: int, *, rounds: int = FEWEST_ROUNDS) -> Comparison[Finished]:
+    """A label file to a GLB of about `budget` triangles: ours, Slicer's filters segment by segment, SurfaceNets."""
+    modules = {
+        "AnatomyXR": "labels_ours",
+        "Slicer's filters": "labels_slicer",
+        "SurfaceNets + fast-simplification": "labels_surfacenets",
+    }
     return compare(
         [
-            Contender("AnatomyXR", ours),
-            slicer(Smoothing(20, 0.1)),
-            slicer(Smoothing(20, 0.1), is_proved=True),
-            slicer(Smoothing(40, 0.01)),
-            Contender(
-                "skimage + fast-simplification",
-                lambda stages: _as_skimage(segmentation, stages),
-                ("skimage", "fast_simplification"),
-            ),
+            program(name, module, source, folder / f"{module}.glb", options={"budget": budget})
+            for name, module in modules.items()
         ],
         rounds,
     )
 
 
-def _as_slicer(segmentation: Segmentation, smoothing: Smoothing, is_proved: bool, stages: Stages) -> dict[str, Surface]:
-    """`vtkBinaryLabelmapToClosedSurfaceConversionRule` of 3D Slicer, filter by filter, in its order."""
-    surfaces = {}
-    for key, mask, start in _padded_boxes(segmentation):
-        with stages.stage("flying edges"):
-            full = discrete_flying_edges(mask)
-        with stages.stage("DecimatePro"):
-            polygons = decimated_pro(full, REDUCTION)
-        with stages.stage("windowed sinc"):
-            vertices, faces = windowed_sinc(polygons, smoothing.passes, smoothing.pass_band)
-        surfaces[key] = _placed(segmentation, key, vertices + start, faces)
-        if is_proved:
-            with stages.stage("checks, deviation"):
-                vertices, faces = arrays_of(full)
-                _prove(surfaces[key], _placed(segmentation, key, vertices + start, faces))
-    return surfaces
+def compare_grey(
+    source: Path, folder: Path, budget: int, *, rounds: int = FEWEST_ROUNDS, peers: Path | None = None
+) -> Comparison[Finished]:
+    """A scan to an STL of about `budget` triangles where it passes `LEVEL_HU`.
+
+    Parameters
+    ----------
+    peers
+        Folder of commands to look for dicom2stl in; the usual ones when None.
+    """
+
+    def dicom2stl(stages: Stages) -> Finished:
+        target = folder / "grey_dicom2stl.stl"
+        level = LEVEL_HU + 0.5
+        line = [installed("dicom2stl", peers), "--disable", "shrink", "--isovalue", str(level)]
+        share = 1 - budget / _triangles_at(source, level)
+        return finished([*line, "--reduce", f"{share:.5f}", "-o", str(target), str(source)], target, stages)
+
+    options = {"budget": budget, "level": LEVEL_HU}
+    return compare(
+        [
+            program("AnatomyXR", "grey_ours", source, folder / "grey_ours.stl", options=options),
+            Contender("dicom2stl without shrinking", dicom2stl),
+            program("PyVista contour, decimate", "grey_pyvista", source, folder / "grey_pyvista.stl", options=options),
+        ],
+        rounds,
+    )
 
 
-def _prove(surface: Surface, full: Surface) -> None:
-    """What `extract` and `simplify` look at before they let a surface go; the answers are dropped."""
-    check(full)
-    check(surface)
-    deviation(surface, full)
+def compare_start(folder: Path, *, rounds: int = FEWEST_ROUNDS) -> Comparison[Finished]:
+    """The label job on 20 × 20 × 20 voxels: what imports and loading compiled code cost before there is any work."""
+    body = drawn_body((20, 20, 20), 2, radii_mm=(2.0,)).segmentation
+    source = save_nifti(folder / "twenty.nii.gz", body.layers[0], body.grid)
+    numpy = [sys.executable, "-c", f"import numpy; open({str(folder / 'empty')!r}, 'w')"]
+    modules = {"AnatomyXR": "labels_ours", "Slicer's filters": "labels_slicer"}
+    contenders = [
+        program(name, module, source, folder / f"start_{module}.glb", options={"budget": 1000})
+        for name, module in modules.items()
+    ]
+    bare = Contender("Python, import numpy", lambda stages: finished(numpy, folder / "empty", stages))
+    return compare([*contenders, bare], rounds)
 
 
-def _as_skimage(segmentation: Segmentation, stages: Stages) -> dict[str, Surface]:
-    import fast_simplification
-    from skimage.measure import marching_cubes
+@cache
+def _triangles_at(source: Path, level: float) -> int:
+    """Of the whole surface; dicom2stl wants to know the share that goes."""
+    import pyvista
 
-    surfaces = {}
-    for key, mask, start in _padded_boxes(segmentation):
-        with stages.stage("marching cubes"):
-            vertices, faces, _, _ = marching_cubes(mask, 0.5)
-        with stages.stage("fast-simplification"):
-            points, triangles = fast_simplification.simplify(
-                vertices.astype(np.float32), faces, target_reduction=REDUCTION
-            )
-        surfaces[key] = _placed(segmentation, key, points + start, triangles[:, ::-1])
-    return surfaces
+    found: int = pyvista.read(source).contour([level], method="flying_edges").n_cells
+    return found
 
 
-def _padded_boxes(segmentation: Segmentation) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.NDArray[Any]]]:
-    """Key, padded mask of its box, and the box's first index less the padding."""
-    from scipy.ndimage import find_objects
-
-    boxes = [find_objects(layer) for layer in segmentation.layers]
-    for segment in segmentation.segments:
-        box = boxes[segment.layer][segment.label - 1]
-        mask = np.pad((segmentation.layers[segment.layer][box] == segment.label).astype(np.uint8), 1)
-        yield segment.key, mask, np.array([s.start - 1 for s in box])
-
-
-def _placed(segmentation: Segmentation, key: str, indices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> Surface:
-    """Outward in LPS mm, so that peers are not blamed for a frame they do not know."""
-    turned = faces[:, ::-1] if segmentation.grid.is_left_handed else faces
-    return Surface(segmentation.grid.to_patient(indices).astype(np.float32), turned.astype(np.int32), key)
-
-
-def made(segmentation: Segmentation, surfaces: Mapping[str, Surface]) -> Made:
-    """What the surfaces are like, counted by `meshing.surface.check`."""
-    checks = {key: check(surface) for key, surface in surfaces.items()}
-    voxels = segment_volumes(segmentation)
-    return Made(
-        triangles=sum(found.triangles for found in checks.values()),
-        open_edges=sum(found.boundary_edges for found in checks.values()),
-        crowded_edges=sum(found.crowded_edges for found in checks.values()),
-        pinched_vertices=sum(found.pinched_vertices for found in checks.values()),
-        volume_off={
-            key: (checks[key].volume_ml if key in checks else 0.0) / volume.inclusive_ml - 1
-            for key, volume in voxels.items()
+def print_labels(body: Body, source: Path, folder: Path, budget: int, *, rounds: int) -> Comparison[Finished]:
+    """The table of the label job, with what is in the files of the last round."""
+    comparison = compare_labels(source, folder, budget, rounds=rounds)
+    results = {one.outcome.target: made(body, surfaces_in_glb(one.outcome.target)) for one in comparison.measured}
+    grid = body.segmentation.grid
+    print_comparison(
+        f"{len(body.segmentation.segments)} labels on {' × '.join(map(str, grid.shape))} voxels "
+        f"→ {budget:,} triangles in a GLB",
+        comparison,
+        {
+            "peak MB above inputs": lambda one: _megabytes(one.notes.above_mb),
+            "peak MB": lambda one: _megabytes(one.peak_mb),
+            "triangles": lambda one: f"{results[one.target].triangles:,}",
+            "open edges": lambda one: f"{results[one.target].open_edges:,}",
+            "crowded edges": lambda one: f"{results[one.target].crowded_edges:,}",
+            "volume off, median": lambda one: f"{results[one.target].median_off:.2%}",
+            "worst": lambda one: f"{results[one.target].worst_off:+.1%}",
+            "worst vessel r ≤ 1.5 mm": lambda one: f"{results[one.target].worst_thin_off:+.1%}",
+            **_vessel_columns(body, results),
         },
     )
+    print(
+        "Volume off: against the label's voxels. Vessel: mean (largest) distance from its exact shape, mm, both ways,"
+    )
+    print("in the very file that was timed; where another vessel crosses is left out.\n")
+    _print_verification(comparison)
+    return comparison
+
+
+def _print_verification(comparison: Comparison[Finished]) -> None:
+    ours = comparison.measured[0]
+    verifying = [seconds for stage, seconds in ours.stage_medians.items() if stage.startswith("verifying")]
+    if verifying:
+        cpu, wall = sum(one.cpu for one in verifying), sum(one.wall for one in verifying)
+        print(
+            f"Of {ours.name}'s {ours.median.cpu:.2f} CPU s and {ours.median.wall:.2f} s on the wall, {cpu:.2f} and "
+            f"{wall:.2f} are the reading back and verifying of the file, which no peer does.\n",
+            flush=True,
+        )
+
+
+def print_grey(source: Path, folder: Path, budget: int, *, rounds: int, peers: Path | None) -> None:
+    """The table of the grey job."""
+    comparison = compare_grey(source, folder, budget, rounds=rounds, peers=peers)
+    results = {one.outcome.target: check(surface_in_stl(one.outcome.target)) for one in comparison.measured}
+    print_comparison(
+        f"One grey level → {budget:,} triangles in an STL",
+        comparison,
+        {
+            "peak MB": lambda one: _megabytes(one.peak_mb),
+            "triangles": lambda one: f"{results[one.target].triangles:,}",
+            "open edges": lambda one: f"{results[one.target].boundary_edges:,}",
+            "crowded edges": lambda one: f"{results[one.target].crowded_edges:,}",
+            "ml": lambda one: f"{results[one.target].volume_ml:.1f}",
+        },
+    )
+    print("dicom2stl also smooths and drops small parts, as it does unless told otherwise.\n")
+
+
+def print_start(folder: Path, *, rounds: int) -> None:
+    """The table of what comes before any work."""
+    comparison = compare_start(folder, rounds=rounds)
+    imports = {one.outcome.target: _imports(one.stage_medians) for one in comparison.measured}
+    print_comparison(
+        "Imports and compiled code: the label job on 20 × 20 × 20 voxels, second run",
+        comparison,
+        {"imports, wall s": lambda one: imports[one.target]},
+    )
+
+
+def _vessel_columns(body: Body, results: Mapping[Path, Made]) -> dict[str, Callable[[Finished], str]]:
+    def column(radius: float) -> Callable[[Finished], str]:
+        return lambda one: _distance(results[one.target], radius)
+
+    radii = sorted({tube.radius_mm for tube in body.tubes.values()})
+    return {f"vessel r {radius:g} mm": column(radius) for radius in radii}
+
+
+def _imports(stages: Mapping[str, Seconds]) -> str:
+    found = stages.get(IMPORTS)
+    return f"{found.wall:.2f}" if found is not None else "–"
+
+
+def _megabytes(many: float | None) -> str:
+    return "–" if many is None else f"{many:,.0f}"
+
+
+def _distance(result: Made, radius: float) -> str:
+    mean, most = result.vessel_mm[radius]
+    return f"{mean:.3f} ({most:.2f})"
 
 
 def main(arguments: list[str]) -> int:
     options = parser(__doc__ or "")
-    options.add_argument("--labels", type=Path, help="a NIfTI label map instead of the drawn one")
-    options.add_argument("--finer", type=int, default=2, help="cut its voxels so many times (default %(default)s)")
+    options.add_argument("--size", choices=list(SIZES), default="full", help="of the drawn body (default %(default)s)")
+    options.add_argument("--only", choices=("labels", "grey", "start"), help="one table instead of all three")
+    options.add_argument("--labels", type=Path, help="a NIfTI label map instead of the drawn one, voxels cut in eight")
+    options.add_argument("--scan", type=Path, help="a NIfTI scan instead of the drawn one, interpolated to the size")
+    options.add_argument("--peers", type=Path, help="bin folder of an environment that dicom2stl is installed in")
     chosen = options.parse_args(arguments)
-    segmentation = real_labels(chosen.labels, chosen.finer) if chosen.labels else drawn_labels()
-    grid = segmentation.grid
-    print(machine(PACKAGES) + "\n")
-    comparison = compare_meshing(segmentation, chosen.rounds)
-    found = {id(one.outcome): made(segmentation, one.outcome) for one in comparison.measured}
-    print_comparison(
-        f"{len(segmentation.segments)} labels on {' × '.join(map(str, grid.shape))} voxels of "
-        f"{' × '.join(f'{mm:g}' for mm in grid.spacing_mm)} mm, {REDUCTION:.0%} of the triangles removed",
-        comparison,
-        {
-            "triangles": lambda surfaces: f"{found[id(surfaces)].triangles:,}",
-            "open edges": lambda surfaces: f"{found[id(surfaces)].open_edges:,}",
-            "crowded edges": lambda surfaces: f"{found[id(surfaces)].crowded_edges:,}",
-            "pinched vertices": lambda surfaces: f"{found[id(surfaces)].pinched_vertices:,}",
-            "volume off, median": lambda surfaces: f"{found[id(surfaces)].median_off:.2%}",
-            "worst label": lambda surfaces: f"{found[id(surfaces)].worst_off:+.1%}",
-        },
-    )
-    print("Volume off: against the voxel count of the label. Marching cubes on a mask cut corners, so a tube of 1 mm")
-    print("radius starts some percent under its voxels whatever follows (see benchmarks.surfaces).")
+    size = SIZES[chosen.size]
+    print(machine(PACKAGES) + "\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        wanted = {chosen.only} if chosen.only else {"labels", "grey", "start"}
+        body = _body(size, chosen.labels)
+        if "labels" in wanted:
+            segmentation = body.segmentation
+            source = save_nifti(folder / "labels.nii.gz", segmentation.layers[0], segmentation.grid)
+            comparison = print_labels(body, source, folder, size.label_budget, rounds=chosen.rounds)
+            print(limits_table(segmentation.layers[0], comparison.measured[0].stage_medians) + "\n", flush=True)
+        if "grey" in wanted:
+            scan = _scan(body, size, folder / "scan.nii", chosen.scan)
+            print_grey(scan, folder, size.grey_budget, rounds=chosen.rounds, peers=chosen.peers)
+        if "start" in wanted:
+            print_start(folder, rounds=chosen.rounds)
     return 0
+
+
+def _body(size: Size, labels: Path | None) -> Body:
+    if labels is not None:
+        return Body(real_labels(labels), {})
+    return drawn_body(size.shape, size.organs, radii_mm=size.radii_mm)
+
+
+def _scan(body: Body, size: Size, target: Path, scan: Path | None) -> Path:
+    """Not packed: unpacking noise would take everybody longer than the contour, and scanners send slices anyway."""
+    if scan is not None:
+        return save_nifti(target, *finer_scan(scan, size.shape))
+    return save_nifti(target, drawn_scan(body), body.segmentation.grid)
 
 
 if __name__ == "__main__":

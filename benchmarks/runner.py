@@ -30,7 +30,7 @@ class Contender(Generic[T]):
     name
         As the table shows it.
     work
-        One run; whatever it returns is looked at once, after the warm-up run. It may report its stages.
+        One run; what its last one returns is kept. It may report its stages.
     requires
         Modules without which it is skipped.
     """
@@ -42,7 +42,7 @@ class Contender(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Measured(Generic[T]):
-    """What one contender took in each round, and what its warm-up run returned."""
+    """What one contender took in each round, and what its last run returned."""
 
     name: str
     outcome: T
@@ -106,7 +106,7 @@ def compare(contenders: Sequence[Contender[T]], rounds: int = FEWEST_ROUNDS) -> 
     for number in range(rounds):
         turn = number % len(running)
         for one in [*running[turn:], *running[:turn]]:
-            taken, stage_seconds = _timed(one)
+            taken, stage_seconds, outcomes[one.name] = _timed(one)
             seconds[one.name].append(taken)
             stages[one.name].append(stage_seconds)
     return Comparison(
@@ -118,7 +118,7 @@ def compare(contenders: Sequence[Contender[T]], rounds: int = FEWEST_ROUNDS) -> 
 
 
 def _warm_up(contenders: Sequence[Contender[T]]) -> tuple[dict[str, T], dict[str, str]]:
-    """One untimed run each: imports and compilation are paid, and the outcome is kept."""
+    """One untimed run each: imports and compilation are paid, and who cannot run is found."""
     outcomes: dict[str, T] = {}
     skipped: dict[str, str] = {}
     for one in contenders:
@@ -136,14 +136,14 @@ def _warm_up(contenders: Sequence[Contender[T]]) -> tuple[dict[str, T], dict[str
     return outcomes, skipped
 
 
-def _timed(one: Contender[T]) -> tuple[Seconds, Mapping[str, Seconds]]:
+def _timed(one: Contender[T]) -> tuple[Seconds, Mapping[str, Seconds], T]:
     gc.collect()
     stages = Stages()
     start = now()
-    one.work(stages)
+    outcome = one.work(stages)
     taken = now() - start
     stages.close()
-    return taken, stages.seconds
+    return taken, stages.seconds, outcome
 
 
 def _median(many: Iterable[Seconds]) -> Seconds:
