@@ -36,7 +36,7 @@ _LOOKS = 32
 """So many of a label's samples farther than that share of its farthest are looked at closer."""
 
 _LATTICE = 8
-_MOST_ROUND = 200
+_MOST_ROUND = 400
 """Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
 
 
@@ -201,9 +201,9 @@ def _within_faces(walls: Walls, samples: _Samples, found: _Found) -> _Samples:
 
 
 def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> _Samples:
-    """The vertices round the farthest samples, as far as twice the space between samples."""
+    """The vertices round the farthest samples, as far as samples lie apart."""
     taken = np.minimum(extents.triangles, 3 * _FINE_TRIANGLES)
-    reach = 2.0 * np.sqrt(extents.areas / np.maximum(taken, 1))
+    reach = np.sqrt(extents.areas / np.maximum(taken, 1))
     room = len(found.rows) * _MOST_ROUND
     points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
     is_seen = np.zeros(len(bins.vertices), dtype=np.bool_)
