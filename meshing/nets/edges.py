@@ -48,7 +48,7 @@ class Looking:
         Parts whose walls are looked for; None for all.
     """
 
-    rounds: int = 2
+    rounds: int = 3
     reach: float = 1.25
     furthest: float = 1.0
     blur: float = 0.0
@@ -94,6 +94,7 @@ def _evened_shift(found: Floats, bends: Floats, wall: Wall, looking: Looking) ->
     area = bends[:, 2]
     fields = evened(np.column_stack([found[:, 0] * area, found[:, 1] * area, area]), wall.neighbours, looking.even)
     trust = np.clip((fields[:, 1] / np.maximum(fields[:, 2], 1e-9) - 0.1) / 0.4, 0.0, 1.0).astype(np.float32)
+    trust[wall.labels[:, 0] < 0] = 0
     volume = np.asarray(fields[:, 0] / np.maximum(fields[:, 1], 1e-9), np.float32)
     shift: Floats = trust * (_shift(volume, bends[:, 0]) + bends[:, 3])
     return shift, trust

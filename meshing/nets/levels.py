@@ -23,8 +23,8 @@ _CORE = 0.2
 _DRIFT = 0.44
 """Median difference over one voxel of plateau, read by linear interpolation, of noise 1 in every voxel: measured."""
 
-_FEW = 0.05
-"""Weight of what is usual for a label against what is seen beside the vertex."""
+_FEW = 0.003
+"""Weight of what is usual for a label against what is seen beside the vertex: for where nothing is seen at all."""
 
 _TUBE_VERTICES = 4000
 """More do not make the mean profile better."""
@@ -77,9 +77,11 @@ def _agreement(own: Floats, level: Floats, is_seen: npt.NDArray[np.bool_], noise
 def _likeness(step: Floats, usual: Floats) -> Floats:
     """(V,): 0 where the step goes the other way than it usually does between these labels, or is very much smaller.
 
-    A vessel that bone touches is darker than what is outside it there, and bone's edge is not the vessel's.
+    A vessel that bone touches is darker than what is outside it there, and bone's edge is not the vessel's. Parts that
+    usually have no step to speak of have no usual way either.
     """
-    share = step / np.where(np.abs(usual) > 1e-3, usual, np.float32(np.nan))
+    has_way = np.abs(usual) > 0.25 * np.abs(step)
+    share = np.where(has_way, step / np.where(has_way, usual, np.float32(1)), 1)
     return np.asarray(np.clip((np.nan_to_num(share) - 0.1) / 0.2, 0, 1), np.float32)
 
 

@@ -75,8 +75,8 @@ def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, point
             many = 0
             total = np.float32(0)
             for n in range(5):
-                t = np.float32(1.5 + 0.25 * n)
-                # A neighbour's edge reaches a voxel and a quarter into this part.
+                t = np.float32(1.75 + 0.25 * n)
+                # The next part's edge reaches a voxel and a quarter into this one.
                 if t > reach - np.float32(1.25) and reach < 4:
                     break
                 seen[n] = _value(
