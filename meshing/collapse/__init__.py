@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from meshing.collapse.mesh import Mesh, opened, packed, turned
+from meshing.collapse.mesh import Mesh, Stock, opened, packed, turned
 from meshing.collapse.quadrics import Quadrics, add_plane_quadrics, middle_of, quadrics_of, table_of, thickness_weights
 from meshing.collapse.sweeps import costs, sweep
 from meshing.errors import SurfaceError
@@ -40,6 +40,7 @@ def collapse(
     budget: int,
     weights: Mapping[int, float] | None = None,
     *,
+    least: Mapping[int, int] | None = None,
     quadrics: Quadrics | None = None,
     progress: Progress = silent,
 ) -> Walls:
@@ -54,6 +55,8 @@ def collapse(
         Triangles.
     weights
         Of labels, as for `quadrics_of`; not read when `quadrics` are given.
+    least
+        Triangles that the surface of a label keeps at least, if it has so many; the budget may not be reached then.
     quadrics
         Where they were summed over a finer mesh; else they start from the triangles.
 
@@ -72,19 +75,29 @@ def collapse(
     mesh = opened(faces, walls.vertices - origin, None if quadrics is None else np.array(quadrics.values))
     if quadrics is None:
         add_plane_quadrics(mesh, np.array(walls.sides), table_of(walls, weights))
-    mesh, numbers = _decimated(mesh, budget, progress)
+    mesh, numbers = _decimated(mesh, budget, _stock(walls, least or {}), progress)
     sides = walls.sides[numbers]
     return Walls(mesh.points + origin, turned(np.array(mesh.faces), sides), sides)
 
 
-def _decimated(mesh: Mesh, budget: int, progress: Progress) -> tuple[Mesh, npt.NDArray[np.int32]]:
+def _stock(walls: Walls, least: Mapping[int, int]) -> Stock:
+    sides = np.array(walls.sides)
+    left = np.bincount(sides.ravel()).astype(np.int64)
+    floor = np.zeros(len(left), np.int64)
+    for label, count in least.items():
+        if 0 < label < len(floor):
+            floor[label] = min(count, left[label])
+    return Stock(sides, left, floor)
+
+
+def _decimated(mesh: Mesh, budget: int, stock: Stock, progress: Progress) -> tuple[Mesh, npt.NDArray[np.int32]]:
     """The mesh after passes down to the budget, and which of the given faces are left."""
     numbers = np.arange(len(mesh.faces), dtype=np.int32)
     whole, budget, eagerness = len(mesh.faces), max(budget, 1), 1.0
     while (excess := len(mesh.faces) - budget) > 0:
         progress(np.log(whole / len(mesh.faces)) / np.log(whole / budget), "collapsing edges")
         share = eagerness * min(_SHARE, max(_CARE * excess / len(mesh.faces), 0.02))
-        removed = sweep(*_candidates(mesh, share, len(mesh.faces) / budget), mesh, excess)
+        removed = sweep(*_candidates(mesh, share, len(mesh.faces) / budget), mesh, excess, stock, numbers)
         mesh, numbers = packed(mesh, numbers)
         # What is left of the cheap edges may all be illegal to collapse: open more of them, then stop.
         if share >= 1 and removed <= 1e-3 * excess:

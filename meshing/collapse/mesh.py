@@ -6,27 +6,18 @@ any other is a feature edge: where three labels meet, where a surface ends or to
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
 from meshing.walls import Points, Sides, Triangles
 
 Values = npt.NDArray[np.float64]
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 FREE, ON_CURVE, FIXED = 0, 1, 2
 """What a vertex may do: it lies on no feature edge, on exactly two, on another number."""
-
-
-def compiled(kernel: _Kernel) -> _Kernel:
-    """The function in machine code; floats divide by zero as in C."""
-    machine_code: _Kernel = njit(cache=True, nogil=True, error_model="numpy")(kernel)
-    return machine_code
 
 
 class Mesh(NamedTuple):
@@ -44,6 +35,17 @@ class Mesh(NamedTuple):
     """(V, 3), mm"""
     quadrics: npt.NDArray[np.float64]
     """(V, 10)"""
+
+
+class Stock(NamedTuple):
+    """How many faces each label has left, and may not go below."""
+
+    sides: npt.NDArray[np.int32]
+    """(F, 2): labels of the faces as they were given."""
+    left: npt.NDArray[np.int64]
+    """(labels,)"""
+    least: npt.NDArray[np.int64]
+    """(labels,)"""
 
 
 def turned(faces: Triangles, sides: Sides) -> Triangles:
@@ -71,7 +73,7 @@ def packed(mesh: Mesh, numbers: npt.NDArray[np.int32]) -> tuple[Mesh, npt.NDArra
     return Mesh(left, start, around, kind, points, quadrics), numbers[:faces]
 
 
-@compiled
+@kernel
 def incidence(faces: Any, vertices: int) -> Any:
     """Where the faces of each vertex start, and their numbers: (V + 1,) and (3 F,) int32."""
     start = np.zeros(vertices + 1, np.int32)
@@ -90,7 +92,7 @@ def incidence(faces: Any, vertices: int) -> Any:
     return start, around
 
 
-@compiled
+@kernel
 def find_kinds(first: int, last: int, mesh: Mesh) -> None:
     """Sets the kind of each vertex in a range."""
     most = 0
@@ -102,7 +104,7 @@ def find_kinds(first: int, last: int, mesh: Mesh) -> None:
         mesh.kind[vertex] = _kind(ring, count, sheet)
 
 
-@compiled
+@kernel
 def _kind(ring: Any, count: int, sheet: Any) -> int:
     """Kind of the middle of a ring: free in one closed fan, on a curve where all sheets lead from one edge to another.
 
@@ -127,7 +129,7 @@ def _kind(ring: Any, count: int, sheet: Any) -> int:
     return ON_CURVE if features == 2 and _are_sheets(ring, count, sheet, one, other) else FIXED
 
 
-@compiled
+@kernel
 def _is_one_fan(ring: Any, count: int) -> bool:
     """Whether a walk over plain edges comes round to all faces."""
     if count == 0:
@@ -145,7 +147,7 @@ def _is_one_fan(ring: Any, count: int) -> bool:
     return steps == count
 
 
-@compiled
+@kernel
 def _are_sheets(ring: Any, count: int, sheet: Any, one: int, other: int) -> bool:
     """Whether plain edges join the faces to sheets that each touch both feature edges once."""
     for spoke in range(count):
@@ -170,7 +172,7 @@ def _are_sheets(ring: Any, count: int, sheet: Any, one: int, other: int) -> bool
     return True
 
 
-@compiled
+@kernel
 def ring_of(faces: Any, start: Any, around: Any, vertex: int, ring: Any) -> int:
     """Number of living faces round a vertex; into `ring` goes the rest of each: next corner, last corner, face."""
     count = 0
@@ -188,7 +190,7 @@ def ring_of(faces: Any, start: Any, around: Any, vertex: int, ring: Any) -> int:
     return count
 
 
-@compiled
+@kernel
 def faces_on(mesh: Mesh, one: int, other: int) -> int:
     """How many faces an edge has."""
     count = 0
@@ -200,7 +202,7 @@ def faces_on(mesh: Mesh, one: int, other: int) -> int:
     return count
 
 
-@compiled
+@kernel
 def pack(mesh: Mesh, numbers: Any) -> Any:
     """Moves what is left to the front of the arrays, renumbered; how many faces and vertices that is."""
     faces, kind, points, quadrics = mesh.faces, mesh.kind, mesh.points, mesh.quadrics

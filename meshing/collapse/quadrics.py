@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from meshing.collapse.mesh import FREE, Mesh, Values, compiled, faces_on, opened, turned
+from meshing.collapse.mesh import FREE, Mesh, Values, faces_on, opened, turned
+from meshing.threads import kernel
 from meshing.walls import Points, Walls
 
 _THIN_MM = 4.0
@@ -89,7 +90,7 @@ def table_of(walls: Walls, weights: Mapping[int, float] | None) -> Values:
     return table
 
 
-@compiled
+@kernel
 def volumes_and_areas(points: Any, faces: Any, sides: Any, labels: int) -> Any:
     """Signed volume (mm³) and area (mm²) of every label below `labels`: (labels, 2)."""
     sums = np.zeros((labels, 2))
@@ -104,7 +105,7 @@ def volumes_and_areas(points: Any, faces: Any, sides: Any, labels: int) -> Any:
     return sums
 
 
-@compiled
+@kernel
 def add_plane_quadrics(mesh: Mesh, sides: Any, weights: Any) -> None:
     """Adds the planes of the faces, weighted by area, and upright planes along feature edges, to `quadrics`."""
     faces, points, quadrics = mesh.faces, mesh.points, mesh.quadrics
@@ -130,7 +131,7 @@ def add_plane_quadrics(mesh: Mesh, sides: Any, weights: Any) -> None:
                     _add_plane(quadrics, end, points, one, ux / long, uy / long, uz / long, weight * square)
 
 
-@compiled
+@kernel
 def _cross(points: Any, a: int, b: int, c: int, d: int) -> Any:
     """(b − a) × (d − c), and its length."""
     px, py, pz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
@@ -139,7 +140,7 @@ def _cross(points: Any, a: int, b: int, c: int, d: int) -> Any:
     return x, y, z, np.sqrt(x * x + y * y + z * z)
 
 
-@compiled
+@kernel
 def _add_plane(quadrics: Any, vertex: int, points: Any, at: int, a: float, b: float, c: float, weight: float) -> None:
     d = -(a * points[at, 0] + b * points[at, 1] + c * points[at, 2])
     quadrics[vertex, 0] += weight * a * a
@@ -154,7 +155,7 @@ def _add_plane(quadrics: Any, vertex: int, points: Any, at: int, a: float, b: fl
     quadrics[vertex, 9] += weight * d * d
 
 
-@compiled
+@kernel
 def joint(points: Any, quadrics: Any, one: int, other: int, free: bool) -> Any:
     """What it costs to join two vertices, and where: at the least cost near the middle, or else where `other` is."""
     aa, ab, ac, ad = (

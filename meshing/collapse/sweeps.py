@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from meshing.collapse.mesh import FIXED, FREE, Mesh, compiled, faces_on, ring_of
+from meshing.collapse.mesh import FIXED, FREE, Mesh, Stock, faces_on, ring_of
 from meshing.collapse.quadrics import joint
+from meshing.threads import kernel
 
 _TURN = 0.3
 """Least cosine between a face before and after."""
@@ -22,7 +23,7 @@ _FLAT = 0.05
 """Least six volumes of a tetrahedron over the cube of its longest edge at the tip; a regular one has 0.71."""
 
 
-@compiled
+@kernel
 def costs(first: int, last: int, mesh: Mesh, limit: float, step: int) -> Any:
     """Edges of every `step`-th face that may collapse for at most `limit`: costs, and the vertices gone and kept."""
     faces, kind = mesh.faces, mesh.kind
@@ -47,7 +48,7 @@ def costs(first: int, last: int, mesh: Mesh, limit: float, step: int) -> Any:
     return cost[:count].copy(), gone[:count].copy(), kept[:count].copy()
 
 
-@compiled
+@kernel
 def _owns_feature(mesh: Mesh, face: int, one: int, other: int) -> bool:
     """Whether an edge is a feature edge and this is the first of its faces."""
     for slot in range(mesh.start[one], mesh.start[one + 1]):
@@ -58,8 +59,8 @@ def _owns_feature(mesh: Mesh, face: int, one: int, other: int) -> bool:
     return False
 
 
-@compiled
-def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
+@kernel
+def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int, stock: Stock, numbers: Any) -> int:
     """Number of faces removed by collapsing edges in order, each vertex at most once, until `most` are gone.
 
     A vertex that joined keeps still for the rest of the sweep, so that costs and `around` stay true for the others.
@@ -92,6 +93,8 @@ def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
         left = _rim(ring, count, its, its_count, gone, kept, rim)
         if (left == 3 or kind[kept] != FREE) and _flattens(mesh, done, rim, left, x, y, z):
             continue
+        if not _can_spare(ring, count, kept, stock, numbers):
+            continue
         removed += _join(mesh.faces, ring, count, gone, kept)
         points[kept, 0], points[kept, 1], points[kept, 2] = x, y, z
         for entry in range(10):
@@ -102,7 +105,7 @@ def sweep(gones: Any, kepts: Any, mesh: Mesh, most: int) -> int:
     return removed
 
 
-@compiled
+@kernel
 def _is_legal(gone: int, kept: int, ring: Any, count: int, its: Any, its_count: int, mark: Any, tick: int) -> bool:
     """Whether joining two vertices keeps what hangs together: the link condition, and no face twice.
 
@@ -135,7 +138,7 @@ def _is_legal(gone: int, kept: int, ring: Any, count: int, its: Any, its_count: 
     return True
 
 
-@compiled
+@kernel
 def _closes_loop(ring: Any, count: int, its: Any, its_count: int, mark: Any, tick: int) -> bool:
     """Whether two feature edges would fall onto each other."""
     for spoke in range(2 * count):
@@ -145,7 +148,7 @@ def _closes_loop(ring: Any, count: int, its: Any, its_count: int, mark: Any, tic
     return False
 
 
-@compiled
+@kernel
 def _spokes(ring: Any, count: int, other: int) -> int:
     """How many faces of a ring hold a vertex."""
     found = 0
@@ -155,7 +158,7 @@ def _spokes(ring: Any, count: int, other: int) -> int:
     return found
 
 
-@compiled
+@kernel
 def _keeping_volume(
     points: Any, ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, x: float, y: float, z: float
 ) -> Any:
@@ -185,7 +188,7 @@ def _keeping_volume(
     return x + sx * share, y + sy * share, z + sz * share
 
 
-@compiled
+@kernel
 def _turns(ring: Any, count: int, points: Any, vertex: int, partner: int, x: float, y: float, z: float) -> bool:
     """Whether a face of `vertex` that stays would turn over or become a sliver with the vertex at x, y, z."""
     px, py, pz = points[vertex, 0], points[vertex, 1], points[vertex, 2]
@@ -213,7 +216,7 @@ def _turns(ring: Any, count: int, points: Any, vertex: int, partner: int, x: flo
     return False
 
 
-@compiled
+@kernel
 def _rim(ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, rim: Any) -> int:
     """Number of faces that the joint will have; into `rim` goes the far edge of each."""
     left = 0
@@ -225,7 +228,7 @@ def _rim(ring: Any, count: int, its: Any, its_count: int, gone: int, kept: int, 
     return left
 
 
-@compiled
+@kernel
 def _flattens(mesh: Mesh, done: Any, rim: Any, left: int, x: float, y: float, z: float) -> bool:
     """Whether the joint, put at x, y, z, would be the tip of a tetrahedron of nearly no volume."""
     for one in range(left):
@@ -243,7 +246,7 @@ def _flattens(mesh: Mesh, done: Any, rim: Any, left: int, x: float, y: float, z:
     return False
 
 
-@compiled
+@kernel
 def _is_flat(points: Any, a: int, b: int, c: int, x: float, y: float, z: float) -> bool:
     px, py, pz = points[a, 0] - x, points[a, 1] - y, points[a, 2] - z
     qx, qy, qz = points[b, 0] - x, points[b, 1] - y, points[b, 2] - z
@@ -253,7 +256,7 @@ def _is_flat(points: Any, a: int, b: int, c: int, x: float, y: float, z: float) 
     return bool(abs(box) < _FLAT * longest**1.5)
 
 
-@compiled
+@kernel
 def _is_face(mesh: Mesh, done: Any, a: int, b: int, c: int) -> bool:
     """Whether three vertices have a face; taken for granted where all three joined others in this sweep."""
     if done[a]:
@@ -272,7 +275,23 @@ def _is_face(mesh: Mesh, done: Any, a: int, b: int, c: int) -> bool:
     return False
 
 
-@compiled
+@kernel
+def _can_spare(ring: Any, count: int, kept: int, stock: Stock, numbers: Any) -> bool:
+    """Whether every label keeps its least number of faces; if so, they are taken off the stock."""
+    enough = True
+    for step in (-1, 1):
+        for spoke in range(count):
+            if ring[spoke, 0] == kept or ring[spoke, 1] == kept:
+                for side in range(2):
+                    label = stock.sides[numbers[ring[spoke, 2]], side]
+                    stock.left[label] += step
+                    enough = enough and (step > 0 or stock.left[label] >= stock.least[label])
+        if enough:
+            return True
+    return False
+
+
+@kernel
 def _join(faces: Any, ring: Any, count: int, gone: int, kept: int) -> int:
     """Number of faces that vanish; the others of the ring of `gone` get `kept` in its place."""
     removed = 0
