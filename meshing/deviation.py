@@ -36,7 +36,7 @@ _LOOKS = 32
 """So many of a label's samples farther than that share of its farthest are looked at closer."""
 
 _LATTICE = 8
-_MOST_ROUND = 400
+_MOST_ROUND = 800
 """Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
 
 
@@ -73,10 +73,12 @@ def deviations(coarse: Walls, fine: Walls, *, progress: Progress = silent) -> di
         samples = _samples(coarse, ours, is_coarse=True)
         there = _to_walls(samples, fine_bins, both)
         _look_closer(_within_faces(coarse, samples, there), fine_bins, there)
+        opposite = _around(fine_bins, samples, there, theirs)
         progress(0.6, "measuring deviation")
         samples = _samples(fine, theirs, is_coarse=False)
         back = _to_walls(samples, coarse_bins, both)
         _look_closer(_around(fine_bins, samples, back, theirs), coarse_bins, back)
+        _look_closer(opposite, coarse_bins, back)
         means, most = (there.means + back.means) / 2, np.maximum(there.most, back.most)
         progress(1.0, "measured deviation")
     return {
@@ -201,9 +203,9 @@ def _within_faces(walls: Walls, samples: _Samples, found: _Found) -> _Samples:
 
 
 def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> _Samples:
-    """The vertices round the farthest samples, as far as samples lie apart."""
+    """The vertices round the farthest samples, as far as one and a half times the space between samples."""
     taken = np.minimum(extents.triangles, 3 * _FINE_TRIANGLES)
-    reach = np.sqrt(extents.areas / np.maximum(taken, 1))
+    reach = 1.5 * np.sqrt(extents.areas / np.maximum(taken, 1))
     room = len(found.rows) * _MOST_ROUND
     points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
     is_seen = np.zeros(len(bins.vertices), dtype=np.bool_)
