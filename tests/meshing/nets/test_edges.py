@@ -283,7 +283,7 @@ def test_vessels_two_voxels_apart_keep_to_their_own_edges(radius: float, limit: 
 
 
 @pytest.mark.parametrize("psf", [0.0, 0.5])
-@pytest.mark.parametrize(("gap", "is_labelled"), [(0.0, True), (0.7, True), (0.7, False), (1.5, False)])
+@pytest.mark.parametrize(("gap", "is_labelled"), [(0.0, True), (0.0, False), (0.7, True), (0.7, False), (1.5, False)])
 def test_vessel_beside_bone_never_jumps_to_the_bone(gap: float, is_labelled: bool, psf: float) -> None:
     rng = np.random.default_rng(8)
     axis = np.array([0.3, 0.2, 1.0]) / np.linalg.norm([0.3, 0.2, 1.0])
@@ -303,7 +303,8 @@ def test_vessel_beside_bone_never_jumps_to_the_bone(gap: float, is_labelled: boo
     vertices = found.vertices(1)
     error, _ = errors(found.after, found.faces(1, found.after), vessel)
     error_before, _ = errors(found.before, found.faces(1, found.before), vessel)
-    assert error < error_before + 0.01
+    # Blur of labelled bone a voxel away reaches into the vessel: what is believed of that costs a hundredth.
+    assert error < (error_before + 0.015 if is_labelled and psf else error_before)
     # Labels that were cut off at the bone stand up to a third of a millimetre off before.
     assert np.abs(vessel(found.after[vertices])).max() < np.abs(vessel(found.before[vertices])).max() + 0.25
 
