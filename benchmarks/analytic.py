@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,18 @@ class Capsule:
         t = np.clip((points - self.start_mm) @ along / max(float(along @ along), 1e-30), 0.0, 1.0)
         distance: Array = np.linalg.norm(points - self.start_mm - t[:, None] * along, axis=1) - self.radius_mm
         return distance
+
+    def normals(self, points: Array) -> Array:
+        """Outward unit normals (N, 3) of the shape nearest to each point (N, 3)."""
+        along = self.end_mm - self.start_mm
+        t = np.clip((points - self.start_mm) @ along / max(float(along @ along), 1e-30), 0.0, 1.0)
+        away = points - self.start_mm - t[:, None] * along
+        normals: Array = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-30)
+        return normals
+
+    def moved(self, by_mm: Array) -> Capsule:
+        """The same shape elsewhere."""
+        return Capsule(self.start_mm + by_mm, self.end_mm + by_mm, self.radius_mm)
 
     def surface_points(self, count: int) -> Array:
         """Points on the surface, even by area, shape (about `count`, 3)."""
@@ -87,3 +100,26 @@ def labelled(capsule: Capsule, spacing_mm: tuple[float, float, float]) -> Segmen
     centres = grid.to_patient(np.indices(grid.shape).reshape(3, -1).T)
     mask = (capsule.distance_mm(centres) <= 0).reshape(grid.shape).astype(np.uint8, order="F")
     return Segmentation((mask,), grid, (Segment("shape", 1, 0, Structure("shape", "Shape", "形")),), "drawn by rule")
+
+
+def labelled_in_a_row(
+    capsules: Sequence[Capsule], spacing_mm: tuple[float, float, float]
+) -> tuple[Segmentation, dict[str, Capsule]]:
+    """One map with the mask of each, side by side along x with nothing between, and by key where each went.
+
+    All move by whole voxels, so that each lies against the voxels as it did.
+    """
+    alone = [labelled(capsule, spacing_mm) for capsule in capsules]
+    shapes = np.array([one.grid.shape for one in alone])
+    row = np.zeros((shapes[:, 0].sum(), *shapes[:, 1:].max(axis=0)), np.uint8, order="F")
+    segments, moved = [], {}
+    first = 0
+    for label, (capsule, one) in enumerate(zip(capsules, alone, strict=True), start=1):
+        i, j, k = one.grid.shape
+        row[first : first + i, :j, :k] = label * one.layers[0]
+        key = f"shape_{label}"
+        segments.append(Segment(key, label, 0, Structure(key, f"Shape {label}", f"形{label}")))
+        moved[key] = capsule.moved(np.array([first * spacing_mm[0], 0.0, 0.0]) - one.grid.voxel_to_patient[:3, 3])
+        first += i
+    grid = Grid((row.shape[0], row.shape[1], row.shape[2]), np.diag([*spacing_mm, 1.0]))
+    return Segmentation((row,), grid, tuple(segments), "drawn by rule"), moved
