@@ -84,6 +84,8 @@ def at_edges(scene: Scene, wall: Wall, looking: Looking = Looking()) -> tuple[Fl
             levels = sharpened(scene, wall, normals, bends, seen).levels(wall.neighbours)
         found = _look(scene, wall, (normals, bends, levels), moved, looking)
         shift, trust = _evened_shift(found, bends, wall, looking)
+        limit = looking.furthest / np.maximum(np.linalg.norm(normals / scene.spacing, axis=1), 1e-9)
+        shift = np.asarray(np.clip(moved + shift, -limit, limit) - moved, np.float32)
         wall = replace(wall, points=wall.points + shift[:, None] * normals)
         moved += shift
     return wall.points, trust

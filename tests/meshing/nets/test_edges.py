@@ -264,6 +264,15 @@ def test_label_half_a_voxel_off_goes_to_the_edge(off: float) -> None:
     assert error < 0.03
 
 
+def test_no_vertex_goes_further_than_a_voxel_wherever_the_label_lies() -> None:
+    for seed, off in enumerate((-1.2, -0.9, 0.9, 1.2)):
+        rng, _, middle = pose(seed)
+        ball = tube(np.array([0.0, 0.0, 1.0]), 9.0, middle, 0.0)
+        found = moved(blurred(occupancy(ball), 10.0, rng, 0.5).astype(np.float32), ball(POINTS) < off)
+        voxels = np.linalg.norm((found.after - found.before) / SPACING, axis=1)
+        assert 0.2 < voxels.max() < 1.1  # along a normal that turns a little from round to round
+
+
 @pytest.mark.parametrize("is_one_part", [False, True])
 @pytest.mark.parametrize(("radius", "limit"), [(1.0, 0.065), (2.0, 0.035)])
 def test_vessels_two_voxels_apart_keep_to_their_own_edges(radius: float, limit: float, is_one_part: bool) -> None:
