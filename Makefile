@@ -24,6 +24,7 @@ $(BIN)/python:
 
 $(VENV)/.core: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m meshing.warm
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

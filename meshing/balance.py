@@ -25,7 +25,7 @@ def volumes_mm3(walls: Walls, labels: int) -> Array:
     """(labels,): volume by label, by the divergence theorem."""
     swept = _swept(_corners(walls))
     behind, before = walls.sides.T
-    found: Array = np.bincount(behind, swept, labels)[:labels] - np.bincount(before, swept, labels)[:labels]
+    found = (np.bincount(behind, swept, labels) - np.bincount(before, swept, labels)).astype(np.float64)
     found[0] = 0.0
     return found
 
@@ -34,7 +34,7 @@ def areas_mm2(walls: Walls, labels: int) -> Array:
     """(labels,): area by label; a shared wall counts for both."""
     area = np.linalg.norm(_across(_corners(walls)), axis=1) / 2
     behind, before = walls.sides.T
-    return np.asarray(np.bincount(behind, area, labels)[:labels] + np.bincount(before, area, labels)[:labels])
+    return (np.bincount(behind, area, labels) + np.bincount(before, area, labels)).astype(np.float64)
 
 
 def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
@@ -44,7 +44,7 @@ def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
     """
     labels = len(wanted_mm3)
     pairs, pair_of = np.unique(walls.sides.astype(np.int64) @ [labels, 1], return_inverse=True)
-    pair_labels = np.column_stack([pairs // labels, pairs % labels])
+    pair_labels = np.column_stack([pairs // labels, pairs % labels]).astype(np.int64)
     wall_of = _only_wall(walls, pair_of, len(pairs))
     free = np.flatnonzero(wall_of >= 0)
     left_mm = most_mm
@@ -54,7 +54,7 @@ def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
         if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
         across = _across(_corners(walls))
-        areas = np.bincount(pair_of, np.linalg.norm(across, axis=1) / 2, len(pairs))
+        areas = np.bincount(pair_of, np.linalg.norm(across, axis=1) / 2, len(pairs)).astype(np.float64)
         growth = growth_mm(pair_labels, areas, missing)
         step = np.clip(growth[pair_labels[:, 0]] - growth[pair_labels[:, 1]], -left_mm, left_mm)
         vertices = walls.vertices.copy()
@@ -139,4 +139,5 @@ def _normals(walls: Walls, across: Array) -> Points:
     for axis in range(3):
         weights = np.repeat(across[:, axis], 3)
         normals[:, axis] = np.bincount(walls.faces.ravel(), weights, len(normals))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    unit: Points = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    return unit

@@ -257,6 +257,16 @@ def test_a_label_of_larger_weight_keeps_more() -> None:
     assert len(surface_of(heavy, 1)) > 1.2 * len(surface_of(even, 1))
 
 
+def test_a_part_keeps_its_least_number_of_faces_while_others_pay() -> None:
+    walls = islands()
+    label = walls.labels[0]
+    count = int(np.count_nonzero(walls.sides == label))
+    budget = len(walls.faces) // 10
+    wanted = 2 * count // 3
+    free, held = collapse(walls, budget), collapse(walls, budget, least={label: wanted})
+    assert np.count_nonzero(free.sides == label) < wanted <= np.count_nonzero(held.sides == label)
+
+
 def test_quadrics_measure_squared_distance_to_planes() -> None:
     box = walls_of(np.ones((1, 1, 1)), (2.0, 3.0, 5.0))
     quadrics = quadrics_of(box)

@@ -1,0 +1,28 @@
+"""`python -m meshing.warm` compiles the kernels once, so that the first scan does not wait for it: about 20 s."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshing.extract import Extraction, extract
+from meshing.nets.make import NetSettings
+from meshing.segmentation import Segment, Segmentation
+from meshing.simplify import simplify
+from meshing.terminology import Structure
+from meshing.volume import Grid
+
+
+def warm() -> None:
+    """Runs every kernel on a few voxels, for both widths of labels."""
+    for width in (np.uint8, np.uint16):
+        layer = np.zeros((20, 20, 20), width, order="F")
+        layer[4:16, 4:16, 4:10] = 1
+        layer[4:16, 4:12, 10:15] = 2
+        segments = tuple(Segment(name, n, 0, Structure(name, name, name)) for n, name in enumerate("ab", start=1))
+        blocks = Segmentation((layer,), Grid((20, 20, 20), np.eye(4)), segments, "drawn by rule")
+        extract(blocks, Extraction(nets=NetSettings(is_fine=True)), budget=400)
+        simplify(extract(blocks), 400, neighbours=[["a", "b"]])
+
+
+if __name__ == "__main__":
+    warm()
