@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.nets.balance import balanced
+from meshing.nets.balance import balanced, points_of
+from meshing.nets.curves import sharpened
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
 from meshing.nets.merge import merged
 from meshing.nets.quads import Quads, QuadSides, quads_of, triangles_of
@@ -79,6 +80,7 @@ def netted(layer: npt.NDArray[Any], grid: Grid, settings: NetSettings, *, progre
     moves = relaxed(net, spacing, relaxing)
     progress(0.7, "balancing volumes")
     quads, sides = quads_of(net)
+    moves = sharpened(net, moves, quads, points_of(net, moves, spacing), relaxing.reach * spacing)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
     found = balanced(net, moves, (quads, sides), wanted, spacing, reach=relaxing.reach)
     return Netted(net, found.points, quads, sides, found.volumes_mm3, found.areas_mm2, frame)

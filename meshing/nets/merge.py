@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.nets.lattice import Net
-from meshing.nets.quads import Quads
+from meshing.nets.quads import Quads, normals_of
 from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[Any]
@@ -86,8 +86,7 @@ def merged(net: Net, quads: Quads, points: Points, tolerance_mm: Points, levels:
 def _finest(net: Net, quads: Quads, points: Points) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     planes = np.zeros((len(points), 8))
     planes[:, :3] = points
-    _add_normals(quads, points, planes)
-    over_rows(_finish_normals, len(points), planes)
+    planes[:, 3:7] = normals_of(quads, points)
     return _SIMPLE[net.mask], planes
 
 
@@ -125,33 +124,6 @@ def _hangs_together(corners: set[int]) -> bool:
 
 
 _SIMPLE = _simple_masks()
-
-
-@kernel
-def _add_normals(quads: Array, points: Array, planes: Array) -> None:
-    """Half the cross product of the diagonals is the area vector of a quad."""
-    for q in range(len(quads)):
-        a, b, c, d = quads[q]
-        for axis in range(3):
-            u = (axis + 1) % 3
-            w = (axis + 2) % 3
-            area = 0.125 * (
-                (points[c, u] - points[a, u]) * (points[d, w] - points[b, w])
-                - (points[c, w] - points[a, w]) * (points[d, u] - points[b, u])
-            )
-            planes[a, 3 + axis] += area
-            planes[b, 3 + axis] += area
-            planes[c, 3 + axis] += area
-            planes[d, 3 + axis] += area
-
-
-@kernel
-def _finish_normals(first: int, last: int, planes: Array) -> None:
-    for v in range(first, last):
-        area = np.sqrt(planes[v, 3] ** 2 + planes[v, 4] ** 2 + planes[v, 5] ** 2)
-        planes[v, 6] = area
-        for axis in range(3, 6):
-            planes[v, axis] /= max(area, 1e-30)
 
 
 @kernel

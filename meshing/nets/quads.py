@@ -42,6 +42,14 @@ def triangles_of(
     return faces[:many], both[:many]
 
 
+def normals_of(quads: Quads, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(V, 4): unit normal of each vertex towards the second side, and a quarter of the area of its quads."""
+    normals = np.zeros((len(points), 4))
+    _add_normals(quads, points, normals)
+    over_rows(_finish_normals, len(points), normals)
+    return normals
+
+
 @kernel
 def _count_quads(
     first: int, last: int, voxels: Array, width: int, depth: int, start: Array, xs: Array, counts: Array
@@ -145,3 +153,30 @@ def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -
             both[f, 1] = sides[q, 1]
             f += 1
     return f
+
+
+@kernel
+def _add_normals(quads: Array, points: Array, normals: Array) -> None:
+    """Half the cross product of the diagonals is the area vector of a quad."""
+    for q in range(len(quads)):
+        a, b, c, d = quads[q]
+        for axis in range(3):
+            u = (axis + 1) % 3
+            w = (axis + 2) % 3
+            area = 0.125 * (
+                (points[c, u] - points[a, u]) * (points[d, w] - points[b, w])
+                - (points[c, w] - points[a, w]) * (points[d, u] - points[b, u])
+            )
+            normals[a, axis] += area
+            normals[b, axis] += area
+            normals[c, axis] += area
+            normals[d, axis] += area
+
+
+@kernel
+def _finish_normals(first: int, last: int, normals: Array) -> None:
+    for v in range(first, last):
+        area = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        normals[v, 3] = area
+        for axis in range(3):
+            normals[v, axis] /= max(area, 1e-30)
