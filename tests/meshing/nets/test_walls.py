@@ -141,7 +141,7 @@ def test_curve_where_three_labels_meet_stays_within_half_a_voxel(seed: int) -> N
     across = np.linalg.norm(curve - np.outer(curve @ normal, normal), axis=1) - np.sqrt(400 - offset**2)
     error = np.hypot(height, across)
     assert error.mean() < 0.2  # 0.26 where curves are smoothed only
-    assert error.max() < 0.55
+    assert error.max() < np.linalg.norm(SPACING_MM) / 2
     inner = walls.sides[:, 1] > 0
     wall = np.abs((walls.vertices[walls.faces[inner]].mean(axis=1) - centre) @ normal - offset)
     assert wall.mean() < 0.06
@@ -184,7 +184,7 @@ def test_ridge_of_a_cube_is_rounded_by_less_than_a_voxel_and_its_sides_are_flat(
     to_side = np.abs(inward).min(axis=1)
     from_ridge = np.sort(inward, axis=1)[:, 1]
     assert to_side[from_ridge > 4.5].max() < 0.04
-    assert to_side[from_ridge > 1.0].max() < 0.2  # the wall bulges beside a ridge: what is given back is smooth
+    assert to_side[from_ridge > 1.0].max() < 0.25  # the wall bulges beside a ridge: what is given back is smooth
     assert to_side.max() < 0.6
     assert volume_ml(walls.vertices, walls.faces) * 1000 == pytest.approx(24 * 24 * 18 * 0.49, rel=1e-3)
 
