@@ -86,7 +86,7 @@ def _tube(size: Array, number: int, radius_mm: float, rng: np.random.Generator) 
     start, end = rng.uniform(0.15, 0.85, (2, 3)) * size
     start[number % 3], end[number % 3] = 0.1 * size[number % 3], 0.9 * size[number % 3]
     bulge = rng.normal(size=3) * 0.1 * size * (number % 2 == 0)
-    return Tube(_arc(start, end, bulge), radius_mm)
+    return Tube(arc(start, end, bulge), radius_mm)
 
 
 def _blobs(shape: tuple[int, int, int], organs: int, rng: np.random.Generator) -> Labels:
@@ -121,7 +121,7 @@ def _bent(x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
     )
 
 
-def _arc(start: Array, end: Array, bulge: Array, pieces: int = 32) -> Array:
+def arc(start: Array, end: Array, bulge: Array, pieces: int = 32) -> Array:
     """(pieces + 1, 3) points from start to end, in the middle off the chord by `bulge` mm."""
     t = np.linspace(0, 1, pieces + 1)[:, None]
     points: Array = start + t * (end - start) + 4 * t * (1 - t) * bulge

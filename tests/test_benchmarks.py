@@ -23,9 +23,10 @@ from benchmarks.quality import made, surface_in_stl, surfaces_in_glb, tube_dista
 from benchmarks.report import print_comparison, table
 from benchmarks.runner import Comparison, Contender, compare
 from benchmarks.surfaces import DECIMATED, VOXELS, Kind, accuracy_table, error_of, stairs_deg
+from benchmarks.vessel_picture import Tree, exact_mesh, voxel_faces
 from meshing.errors import SurfaceError
 from meshing.extract import extract
-from meshing.surface import Surface, check
+from meshing.surface import Surface, check, volume_ml
 
 # --- the runner -------------------------------------------------------------------------------------------
 
@@ -269,6 +270,27 @@ def test_poses_differ_and_repeat() -> None:
     assert np.array_equal(one.start_mm, other.start_mm)
     rng = np.random.default_rng(3)
     assert not np.array_equal(posed(1.0, 12.0, rng).end_mm, posed(1.0, 12.0, rng).end_mm)
+
+
+# --- the picture of a small vessel ------------------------------------------------------------------------
+
+
+def test_faces_of_voxels_hold_their_volume_and_are_closed() -> None:
+    mask = labelled(CAPSULE, (0.7, 0.8, 1.0))
+    vertices, faces = voxel_faces(mask)
+    counted = mask.layers[0].sum() * mask.grid.voxel_volume_mm3 / 1000
+    assert volume_ml(vertices, faces) == pytest.approx(counted, rel=1e-9)  # also outward, or it would be negative
+    assert vertices.min(axis=0) == pytest.approx(
+        mask.grid.to_patient(np.argwhere(mask.layers[0]).min(axis=0) - 0.5), abs=1e-9
+    )
+    joined, corners = np.unique(vertices.round(6), axis=0, return_inverse=True)
+    assert check(Surface(joined.astype(np.float32), corners[faces].astype(np.int32), "voxels")).boundary_edges == 0
+
+
+def test_exact_mesh_of_a_tree_of_one_branch_is_the_capsule() -> None:
+    vertices, faces = exact_mesh(Tree((CAPSULE,)))
+    assert np.abs(CAPSULE.distance_mm(vertices)).max() < 0.005
+    assert volume_ml(vertices, faces) == pytest.approx(CAPSULE.volume_ml, rel=0.005)
 
 
 # --- meshing ----------------------------------------------------------------------------------------------
