@@ -32,13 +32,20 @@ class Finished:
 
 
 def program(
-    name: str, module: str, source: Path, target: Path, *, options: Mapping[str, object]
+    name: str,
+    module: str,
+    source: Path,
+    target: Path,
+    *,
+    options: Mapping[str, object],
+    environment: Mapping[str, str] | None = None,
 ) -> Contender[Finished]:
     """A module of `benchmarks.contenders` as a contender, with its notes."""
     notes = target.with_suffix(target.suffix + ".json")
     given = [word for option, value in options.items() for word in (f"--{option}", str(value))]
     line = [sys.executable, "-m", f"benchmarks.contenders.{module}", str(source), str(target), *given]
-    return Contender(name, lambda stages: finished([*line, "--notes", str(notes)], target, stages, notes=notes))
+    line += ["--notes", str(notes)]
+    return Contender(name, lambda stages: finished(line, target, stages, notes=notes, environment=environment))
 
 
 def installed(command: str, peers: Path | None) -> str:
@@ -57,8 +64,20 @@ def installed(command: str, peers: Path | None) -> str:
     return found
 
 
-def finished(line: Sequence[str], target: Path, stages: Stages, *, notes: Path | None = None) -> Finished:
+def finished(
+    line: Sequence[str],
+    target: Path,
+    stages: Stages,
+    *,
+    notes: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
     """The process, run to its end.
+
+    Parameters
+    ----------
+    environment
+        Variables to set beside those that are set.
 
     Raises
     ------
@@ -66,7 +85,9 @@ def finished(line: Sequence[str], target: Path, stages: Stages, *, notes: Path |
         If it fails, or leaves no file.
     """
     target.unlink(missing_ok=True)
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_own()) as child:
+    with subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**_own(), **(environment or {})}
+    ) as child:
         peak = _Peak(child.pid)
         _, complaint = child.communicate()
         highest = peak.ended()
