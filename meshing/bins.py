@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.errors import SurfaceError
+from meshing.threads import kernel
 
 Points = npt.NDArray[np.float64]
 Triangles = npt.NDArray[np.int32]
@@ -145,14 +145,14 @@ def _cell_mm(points: Points, triangles: Triangles, extent: Points, least: float)
     return cell
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def cell_at(at: float, cell: float, count: int) -> int:
     """Index of the cell at that place along one axis, or of the nearest one; every room bins by this."""
     index: int = int(min(max(at / cell, 0.0), count - 1.0))
     return index
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cells_of(
     face: int, v: Points, faces: Triangles, low: tuple[float, float, float], cell: float, shape: tuple[int, int, int]
 ) -> Box:
@@ -168,7 +168,7 @@ def _cells_of(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _count(bins: Bins, most: int) -> int:
     """Entries in all cells; `starts` then holds where each cell ends. Gives up beyond `most`, save with one cell."""
     starts, vertices, faces, is_filled = bins.starts, bins.vertices, bins.faces, bins.is_filled
@@ -196,7 +196,7 @@ def _count(bins: Bins, most: int) -> int:
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _fill(bins: Bins) -> None:
     """Entries from the back, so that `starts` ends where each cell starts."""
     starts, entries, vertices, faces = bins.starts, bins.entries, bins.vertices, bins.faces

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from meshing.case import Case
 from meshing.errors import SegmentationError
@@ -25,6 +26,10 @@ from meshing.surface import Surface, largest_change, volume_ml
 from meshing.volume import Fact, Volume
 
 NO_PRESET = "none"
+PRESET = "preset"
+"""Name of the segmentation that a preset drew."""
+
+Edges = Literal["auto", "image", "labels"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class BuildSettings:
         Existing label maps (a file or a folder of masks).
     seeds_mm
         LPS points for presets that grow from seeds.
+    edges
+        "image": walls move to where the scan shows an edge. "labels": they stay with the labels. "auto": they move for
+        presets, which are drawn by grey level, and stay for label maps, which are somebody's drawing.
     budget
         Triangles kept in the case, over all structures; exports go lower from there.
     """
@@ -48,6 +56,7 @@ class BuildSettings:
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
     extraction: Extraction = field(default_factory=Extraction)
+    edges: Edges = "auto"
     budget: int = 600_000
     limits: Limits = DEFAULT
 
@@ -93,7 +102,7 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
     with watch.stage("segment"):
         segmentations, facts = _segmented(imported.volume, chosen, part(progress, 0.3, 0.7))
     with watch.stage("surfaces"):
-        surfaces = surfaces_of(segmentations, chosen, progress=part(progress, 0.7, 1.0))
+        surfaces = surfaces_of(segmentations, chosen, image=imported.volume, progress=part(progress, 0.7, 1.0))
     case = Case(
         id=uuid.uuid4().hex[:12],
         volumes={"scan": imported.volume},
@@ -105,11 +114,20 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
 
 
 def surfaces_of(
-    segmentations: Mapping[str, Segmentation], settings: BuildSettings, *, progress: Progress = silent
+    segmentations: Mapping[str, Segmentation],
+    settings: BuildSettings,
+    *,
+    image: Volume | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Surface]:
     """The checked surface of every segment, within the budget.
 
-    Several segmentations share it by what they would have without one.
+    Several segmentations share it by about what they would have without one.
+
+    Parameters
+    ----------
+    image
+        The scan, for those whose walls move to its edges.
     """
     claims = {name: _claim(segmentation) for name, segmentation in segmentations.items()}
     surfaces: dict[str, Surface] = {}
@@ -118,7 +136,8 @@ def surfaces_of(
         share = claims[name] / max(sum(claims.values()), 1e-9)
         step = part(progress, done, done + share)
         budget = int(settings.budget * share)
-        found = extract(segmentation, settings.extraction, budget=budget, progress=step)
+        looked_at = image if settings.edges == "image" or (settings.edges == "auto" and name == PRESET) else None
+        found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=step)
         if sum(len(surface.faces) for surface in found.values()) > 1.1 * settings.budget * share:
             found = simplify(found, budget, progress=step)
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
@@ -147,7 +166,7 @@ def _segmented(
         preset = settings.preset or preset_for(volume)
         made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
         taken = {s.key for given in segmentations.values() for s in given.segments}
-        segmentations["preset"] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
+        segmentations[PRESET] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
     if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
         raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
     return segmentations, facts

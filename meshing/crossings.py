@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.bins import Bins, bins_of, cell_at
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
 
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
@@ -42,7 +41,7 @@ def crossings(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Index:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _pairs(first: int, last: int, bins: Bins) -> Index:
     """Crossing pairs whose lower number lies in these rows."""
     v, faces, starts, entries = bins.vertices, bins.faces, bins.starts, bins.entries
@@ -80,7 +79,7 @@ def _pairs(first: int, last: int, bins: Bins) -> Index:
     return pairs[:used].copy()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _box(v: Points, faces: Index, face: int, box: Points) -> None:
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     for axis in range(3):
@@ -88,7 +87,7 @@ def _box(v: Points, faces: Index, face: int, box: Points) -> None:
         box[axis, 1] = max(v[a, axis], v[b, axis], v[c, axis])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _meet(one: Points, other: Points) -> bool:
     is_apart = False
     for axis in range(3):
@@ -97,7 +96,7 @@ def _meet(one: Points, other: Points) -> bool:
     return not is_apart
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _share(faces: Index, one: int, other: int) -> bool:
     for side in range(3):
         for turn in range(3):
@@ -106,7 +105,7 @@ def _share(faces: Index, one: int, other: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _cross(v: Points, faces: Index, one: int, other: int) -> bool:
     """Whether two triangles cross."""
     # All seen from one corner: differences of near places are exact where large coordinates are not.
@@ -134,24 +133,24 @@ def _cross(v: Points, faces: Index, one: int, other: int) -> bool:
     return overlap
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _seen(v: Points, vertex: int, x: float, y: float, z: float) -> Point:
     return v[vertex, 0] - x, v[vertex, 1] - y, v[vertex, 2] - z
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _size(p: Point) -> float:
     return max(abs(p[0]), abs(p[1]), abs(p[2]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _normal(a: Point, b: Point, c: Point) -> Point:
     ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     wx, wy, wz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
     return uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _above(normal: Point, origin: Point, p: Point, size: float) -> float:
     """Height over a plane times the length of its normal; 0 where that is rounding, or next to nothing."""
     x, y, z = p[0] - origin[0], p[1] - origin[1], p[2] - origin[2]
@@ -161,7 +160,7 @@ def _above(normal: Point, origin: Point, p: Point, size: float) -> float:
     return 0.0 if abs(height) <= _TOUCH * size * length + 1e-14 * size**3 else height
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _piece(s0: float, s1: float, s2: float, d0: float, d1: float, d2: float) -> tuple[float, float]:
     """Where a triangle passes the other's plane: two places along the common line; corners have heights d."""
     low, high = np.inf, -np.inf

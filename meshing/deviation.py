@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.bins import Bins, bins_of, cell_at, contiguous, whole_numbers
 from meshing.distances import distances_mm as distances_to_triangles_mm
 from meshing.distances import wall_distances_mm
 from meshing.progress import Progress, silent
 from meshing.surface import Deviation, Surface
+from meshing.threads import kernel
 from meshing.walls import Walls
 
 Points = npt.NDArray[np.float64]
@@ -213,7 +213,7 @@ def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> 
     return _Samples(points[:used], sides[:used], np.zeros(used), np.zeros(used, np.int32))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _area(vertices: Points, a: int, b: int, c: int) -> float:
     ux, uy, uz = (
         vertices[b, 0] - vertices[a, 0],
@@ -230,7 +230,7 @@ def _area(vertices: Points, a: int, b: int, c: int) -> float:
     return area
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _measure(vertices: Points, faces: Labels, sides: Labels, areas: Points, triangles: npt.NDArray[np.int64]) -> None:
     """Adds up `_Extents`."""
     for face in range(len(faces)):
@@ -240,7 +240,7 @@ def _measure(vertices: Points, faces: Labels, sides: Labels, areas: Points, tria
             triangles[sides[face, side]] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _place(
     vertices: Points,
     faces: Labels,
@@ -297,7 +297,7 @@ def _place(
     return used
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _gather(
     places: Points,
     reach: Points,

@@ -15,11 +15,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.bins import BLOCK, Bins, Box, Labels, Points, Triangles, bins_of, cell_at, contiguous, whole_numbers
 from meshing.errors import SurfaceError
-from meshing.threads import over_rows
+from meshing.threads import kernel, over_rows
 
 _NEAR = 2
 """Cells around its own in which a point looks before it goes by blocks."""
@@ -95,7 +94,7 @@ def _finite(points: npt.ArrayLike) -> Points:
     return at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, most: float, found: Points) -> None:
     """Distances for rows of points; squared within.
 
@@ -138,7 +137,7 @@ def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, mo
             found[row, side] = np.nan if squared < 0.0 else (np.inf if squared >= most else math.sqrt(squared))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _clear(at: tuple[float, float, float], box: Box, edge: float, shape: tuple[int, int, int]) -> float:
     """Squared distance within which all triangles lie in a box of cells; infinite where that holds them all."""
     clear = np.inf
@@ -150,7 +149,7 @@ def _clear(at: tuple[float, float, float], box: Box, edge: float, shape: tuple[i
     return max(clear, 0.0) ** 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _gap(at: float, index: int, edge: float) -> float:
     """Squared distance along one axis to the cell of that index; `at` counts from the grid's low end."""
     low = index * edge
@@ -158,7 +157,7 @@ def _gap(at: float, index: int, edge: float) -> float:
     return gap * gap
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _scan_blocks(
     point: tuple[float, float, float],
     at: tuple[float, float, float],
@@ -196,7 +195,7 @@ def _scan_blocks(
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _scan(
     point: tuple[float, float, float],
     at: tuple[float, float, float],
@@ -249,7 +248,7 @@ def _scan(
     return near, far
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _squared(point: tuple[float, float, float], v: Points, faces: Triangles, face: int, limit: float) -> float:
     """Squared distance to one triangle, or infinity where its box or its plane is not nearer than `limit`."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -290,7 +289,7 @@ def _squared(point: tuple[float, float, float], v: Points, faces: Triangles, fac
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _to_edge(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
     """Squared distance from the origin to a segment."""
     x, y, z = bx - ax, by - ay, bz - az

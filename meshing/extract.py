@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 
 from meshing.cubes import Smoothing, cubes_of
+from meshing.errors import SurfaceError
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
 from meshing.progress import Progress, part, silent
 from meshing.reduce import Sizes, merge_tolerance_mm, reduced
 from meshing.segmentation import Segment, Segmentation
 from meshing.split import surfaces_of
 from meshing.surface import Deviation, Surface, require_sound
+from meshing.volume import Volume, Voxels
 from meshing.walls import Walls
 
 Method = Literal["nets", "marching-cubes"]
@@ -45,6 +47,7 @@ def extract(
     *,
     keys: Sequence[str] | None = None,
     budget: int | None = None,
+    image: Volume | None = None,
     progress: Progress = silent,
 ) -> dict[str, Surface]:
     """A surface for every segment that has voxels, by key.
@@ -56,21 +59,26 @@ def extract(
     budget
         Triangles over all segments, for nets; every one when None. What that costs stands in each surface's deviation.
 
+    image
+        Grey values on the same grid, for nets: walls move to the edges that it shows, to a tenth of a voxel. Volumes
+        are then those of the image's edges, not of the labels.
+
     Raises
     ------
     SurfaceError
-        If a surface comes out open, non-manifold or inward.
+        If the image has another grid, or a surface comes out open, non-manifold or inward.
     NotFoundError
         If a key is not in the segmentation.
     """
     wanted = [segmentation.segment(key) for key in keys] if keys is not None else list(segmentation.segments)
     if extraction.method == "marching-cubes":
         return cubes_of(segmentation, extraction.smoothing, keys=[s.key for s in wanted], progress=progress)
+    voxels = None if image is None else _on_grid(image, segmentation)
     layers = sorted({segment.layer for segment in wanted})
     nets: dict[int, Netted] = {}
     for number, layer in enumerate(layers):
         step = part(progress, 0.5 * number / len(layers), 0.5 * (number + 1) / len(layers))
-        net = netted(segmentation.layers[layer], segmentation.grid, extraction.nets, progress=step)
+        net = netted(segmentation.layers[layer], segmentation.grid, extraction.nets, image=voxels, progress=step)
         if net is not None:
             nets[layer] = net
     surfaces: dict[str, Surface] = {}
@@ -82,6 +90,18 @@ def extract(
         segments = [segment for segment in wanted if segment.layer == layer]
         surfaces |= _surfaces_of_net(net, segments, share, step)
     return {segment.key: surfaces[segment.key] for segment in wanted if segment.key in surfaces}
+
+
+def _on_grid(image: Volume, segmentation: Segmentation) -> Voxels:
+    if image.grid.shape != segmentation.grid.shape or not np.allclose(
+        image.grid.voxel_to_patient, segmentation.grid.voxel_to_patient, atol=1e-4
+    ):
+        raise SurfaceError(
+            f"the image has {image.grid.shape} voxels, the labels {segmentation.grid.shape}, or they lie elsewhere",
+            where=segmentation.source,
+            hint="resample one onto the grid of the other",
+        )
+    return image.voxels
 
 
 def _seen(net: Netted) -> int:

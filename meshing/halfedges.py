@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from meshing.errors import SurfaceError
+from meshing.threads import kernel
 
 Index = npt.NDArray[np.int32]
 
@@ -86,7 +86,7 @@ def _inside(faces: npt.ArrayLike, count: int) -> Index:
     return triangles
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _volume(points: npt.NDArray[np.float64], faces: Index) -> float:
     mx, my, mz = 0.0, 0.0, 0.0
     for row in range(len(points)):
@@ -104,7 +104,7 @@ def _volume(points: npt.NDArray[np.float64], faces: Index) -> float:
     return total / 6.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _corners_of(faces: Index, starts: Index, corners: Index) -> int:
     """Corners (3 f + s) of every vertex, in rows; the longest row's length."""
     for face in range(len(faces)):
@@ -123,7 +123,7 @@ def _corners_of(faces: Index, starts: Index, corners: Index) -> int:
     return most
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _faults_of(
     faces: Index, starts: Index, corners: Index, joined: Index, is_faulty: npt.NDArray[np.bool_]
 ) -> tuple[int, int, int, int, int]:
@@ -183,7 +183,7 @@ def _faults_of(
     return boundary, crowded, flipped, pinched, folded
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@kernel
 def _root(joined: Index, one: int) -> int:
     while joined[one] != one:
         joined[one] = joined[joined[one]]

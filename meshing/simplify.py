@@ -101,7 +101,7 @@ def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -
         return dict(before)
     walls = together(list(before.values()))
     result = reduced(walls, share, sizes_of(walls), progress=progress)
-    made = surfaces_of(result.walls, {number: key for number, key in enumerate(before, start=1)})
+    made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
 
 

@@ -7,6 +7,7 @@ along an edge or in a point, `repair` gives each sheet its own copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,7 @@ def _faces_by_label(walls: Walls) -> dict[int, npt.NDArray[np.int32]]:
     order = np.argsort(label, kind="stable")
     ends = np.flatnonzero(np.diff(label[order], prepend=-1, append=-1))
     found = {}
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in pairwise(ends):
         name = int(label[order[low]])
         if name:
             rows = order[low:high]

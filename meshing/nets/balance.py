@@ -46,12 +46,15 @@ class Balanced:
 
     Parameters
     ----------
+    moves
+        (V, 3) float32, mm from the middle of each vertex's cell.
     points
         (V, 3) float64, mm along the lattice's axes.
     volumes_mm3, areas_mm2
         (labels,): what came out; a wall counts for both its parts.
     """
 
+    moves: Moves
     points: Points
     volumes_mm3: Array
     areas_mm2: Array
@@ -75,9 +78,21 @@ def balanced(
             break
         growth = growth_mm(pairs.labels, areas, missing)
         over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
+    return Balanced(moves, points, volumes, _by_label(pairs, areas, labels))
+
+
+def weighed(net: Net, moves: Moves, walls: tuple[Quads, QuadSides], labels: int, spacing_mm: Array) -> Balanced:
+    """The net as the moves put it, with its volumes and areas."""
+    quads, sides = walls
+    pairs = _pairs(sides, labels)
+    points = points_of(net, moves, spacing_mm)
+    volumes, areas = _measured(quads, pairs, points, labels)
+    return Balanced(moves, points, volumes, _by_label(pairs, areas, labels))
+
+
+def _by_label(pairs: Pairs, areas: Array, labels: int) -> Array:
     behind, before = pairs.labels.T
-    by_label = (np.bincount(behind, areas, labels) + np.bincount(before, areas, labels)).astype(np.float64)
-    return Balanced(points, volumes, by_label)
+    return (np.bincount(behind, areas, labels) + np.bincount(before, areas, labels)).astype(np.float64)
 
 
 def _pairs(sides: QuadSides, labels: int) -> Pairs:

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.nets.balance import balanced, points_of
+from meshing.nets.balance import balanced, points_of, weighed
 from meshing.nets.curves import sharpened
+from meshing.nets.edges import moved_to_edges
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
 from meshing.nets.merge import merged
 from meshing.nets.quads import Quads, QuadSides, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
+from meshing.nets.scene import scene_of
 from meshing.progress import Progress, silent
 from meshing.threads import kernel, over_rows
-from meshing.volume import Grid
+from meshing.volume import Grid, Voxels
 from meshing.walls import Walls
 
 Array = npt.NDArray[np.float64]
@@ -62,8 +64,21 @@ class Netted:
     lattice_to_patient: Array
 
 
-def netted(layer: npt.NDArray[Any], grid: Grid, settings: NetSettings, *, progress: Progress = silent) -> Netted | None:
-    """The smooth net of a layer; None when it holds no label."""
+def netted(
+    layer: npt.NDArray[Any],
+    grid: Grid,
+    settings: NetSettings,
+    *,
+    image: Voxels | None = None,
+    progress: Progress = silent,
+) -> Netted | None:
+    """The smooth net of a layer; None when it holds no label.
+
+    Parameters
+    ----------
+    image
+        Grey values on the same grid: where they show an edge, walls move there. Not looked at when `is_fine`.
+    """
     crop = cropped(layer)
     if crop is None:
         return None
@@ -76,14 +91,19 @@ def netted(layer: npt.NDArray[Any], grid: Grid, settings: NetSettings, *, progre
         frame = frame @ _shift(-spacing / 2)
     progress(0.1, "finding walls")
     net = net_of(voxels, shape)
-    progress(0.3, "smoothing walls")
+    walls = quads_of(net)
+    progress(0.2, "smoothing walls")
     moves = relaxed(net, spacing, relaxing)
-    progress(0.7, "balancing volumes")
-    quads, sides = quads_of(net)
-    moves = sharpened(net, moves, quads, points_of(net, moves, spacing), relaxing.reach * spacing)
+    progress(0.4, "balancing volumes")
+    moves = sharpened(net, moves, walls[0], points_of(net, moves, spacing), relaxing.reach * spacing)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
-    found = balanced(net, moves, (quads, sides), wanted, spacing, reach=relaxing.reach)
-    return Netted(net, found.points, quads, sides, found.volumes_mm3, found.areas_mm2, frame)
+    found = balanced(net, moves, walls, wanted, spacing, reach=relaxing.reach)
+    if image is not None and not settings.is_fine:
+        progress(0.5, "looking for edges")
+        scene = scene_of(image, voxels, shape, first, spacing)
+        moves, _ = moved_to_edges(net, found.moves, pieces=walls, scene=scene)
+        found = weighed(net, moves, walls, len(wanted), spacing)
+    return Netted(net, found.points, *walls, found.volumes_mm3, found.areas_mm2, frame)
 
 
 def walls_of(netted: Netted) -> Walls:

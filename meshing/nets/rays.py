@@ -6,12 +6,22 @@ voxels: the step that crosses one voxel in index space, so that a coarse axis is
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+
+from meshing.threads import kernel
 
 
-@njit(cache=True, nogil=True)
-def _value(image, shape, strides, x, y, z):
+@kernel
+def _value(
+    image: Any,
+    shape: Any,
+    strides: Any,
+    x: float,
+    y: float,
+    z: float,
+) -> Any:
     """Trilinear; the border goes on outside."""
     x = min(max(x, np.float32(0)), np.float32(shape[0] - 1))
     y = min(max(y, np.float32(0)), np.float32(shape[1] - 1))
@@ -31,8 +41,8 @@ def _value(image, shape, strides, x, y, z):
     return np.float32((one - c) * low + c * high)
 
 
-@njit(cache=True, nogil=True)
-def _run(voxels, lattice, place, step, label):
+@kernel
+def _run(voxels: Any, lattice: Any, place: Any, step: Any, label: int) -> Any:
     """Voxels along `step` for which the label stays, from half a voxel on; 4 when it stays to the end of the look."""
     for half in range(1, 9):
         t = np.float32(0.5 * half)
@@ -48,8 +58,22 @@ def _run(voxels, lattice, place, step, label):
     return np.float32(4)
 
 
-@njit(cache=True, nogil=True)
-def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, points, normals, labels, noise, out):
+@kernel
+def plateaus(
+    first: int,
+    last: int,
+    image: Any,
+    shape: Any,
+    strides: Any,
+    voxels: Any,
+    lattice: Any,
+    spacing: Any,
+    points: Any,
+    normals: Any,
+    labels: Any,
+    noise: Any,
+    out: Any,
+) -> None:
     """What the image holds beyond the blur, behind and before each vertex.
 
     `out`, (V, 8) float32: for each of the two sides the value, its weight (0 where the part is thinner than the blur or
@@ -98,8 +122,22 @@ def plateaus(first, last, image, shape, strides, voxels, lattice, spacing, point
             out[v, 4 * side + 1] = weight
 
 
-@njit(cache=True, nogil=True)
-def edges(first, last, image, shape, strides, spacing, points, normals, bends, moved, levels, rays, out):
+@kernel
+def edges(
+    first: int,
+    last: int,
+    image: Any,
+    shape: Any,
+    strides: Any,
+    spacing: Any,
+    points: Any,
+    normals: Any,
+    bends: Any,
+    moved: Any,
+    levels: Any,
+    rays: Any,
+    out: Any,
+) -> None:
     """Volume per area between each vertex and the edge, and how far that is to be believed.
 
     With the share f of the part behind in the blurred image, behind = 1 and before = 0, the volume beyond the wall is
@@ -175,8 +213,8 @@ def edges(first, last, image, shape, strides, spacing, points, normals, bends, m
         out[v, 1] = trust
 
 
-@njit(cache=True, nogil=True)
-def _bounds(behind, before, bend, reach):
+@kernel
+def _bounds(behind: float, before: float, bend: float, reach: float) -> Any:
     """How far to look each way: not past the middle of a thin part, whose other half belongs to its other wall."""
     low, high = reach, reach
     if behind < 4 and not bend * behind > np.float32(1.2):
@@ -186,14 +224,14 @@ def _bounds(behind, before, bend, reach):
     return -low, high
 
 
-@njit(cache=True, nogil=True)
-def _ramp(value, low, high):
+@kernel
+def _ramp(value: float, low: float, high: float) -> Any:
     """0 below `low`, 1 above `high`."""
     return np.float32(min(max((value - low) / (high - low), 0.0), 1.0))
 
 
-@njit(cache=True, nogil=True)
-def spread(first, last, fields, out, neighbours):
+@kernel
+def spread(first: int, last: int, fields: Any, out: Any, neighbours: Any) -> None:
     """Half a step of four fields, (V, 4) float32, towards the mean of the neighbours."""
     half = np.float32(0.5)
     for v in range(first, last):
@@ -215,8 +253,8 @@ def spread(first, last, fields, out, neighbours):
         out[v, 3] = own * fields[v, 3] + share * d
 
 
-@njit(cache=True, nogil=True)
-def face_normals(quads, points, out):
+@kernel
+def face_normals(quads: Any, points: Any, out: Any) -> None:
     """Sum of the area vectors around each vertex, (V, 3) float32."""
     for q in range(len(quads)):
         a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]
@@ -230,8 +268,8 @@ def face_normals(quads, points, out):
             out[d, axis] += area
 
 
-@njit(cache=True, nogil=True)
-def bending(quads, points, normals, variance, out):
+@kernel
+def bending(quads: Any, points: Any, normals: Any, variance: Any, out: Any) -> None:
     """How the wall bends around each vertex; sums over its quads, (V, 4) float32.
 
     Area; divergence of the normal, times area; the same with each axis weighted by the blur's variance; and what the
@@ -274,16 +312,25 @@ def bending(quads, points, normals, variance, out):
             out[v, 3] += 0.125 * size * sag / 48
 
 
-@njit(cache=True, nogil=True)
-def _turn(points, normals, a, b):
+@kernel
+def _turn(points: Any, normals: Any, a: int, b: int) -> Any:
     total = 0.0
     for axis in range(3):
         total += (normals[b, axis] - normals[a, axis]) * (points[b, axis] - points[a, axis])
     return total
 
 
-@njit(cache=True, nogil=True)
-def profile(image, shape, strides, spacing, points, normals, depths, out):
+@kernel
+def profile(
+    image: Any,
+    shape: Any,
+    strides: Any,
+    spacing: Any,
+    points: Any,
+    normals: Any,
+    depths: Any,
+    out: Any,
+) -> None:
     """Sums over all vertices of the image at each depth along their normals, `out` (n,) float64."""
     for v in range(len(points)):
         for n in range(len(depths)):

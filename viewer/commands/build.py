@@ -26,6 +26,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
         extraction=Extraction(options.method, NetSettings(is_fine=options.fine)),
+        edges=options.edges,
         budget=options.budget,
         limits=limits_of(options),
     )
