@@ -108,7 +108,7 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
         volumes={"scan": imported.volume},
         segmentations=segmentations,
         surfaces=surfaces,
-        facts=(*imported.facts, *facts, *_facts_of(surfaces)),
+        facts=(*imported.facts, *facts, *_facts_of(surfaces), *_over_budget(surfaces, chosen.budget)),
     )
     return Built(case, watch.seconds, imported.original_identifiers)
 
@@ -172,11 +172,19 @@ def _segmented(
     return segmentations, facts
 
 
+def _over_budget(surfaces: Mapping[str, Surface], budget: int) -> Iterator[Fact]:
+    """Many islands or holes need four triangles each, whatever the budget."""
+    triangles = sum(len(surface.faces) for surface in surfaces.values())
+    if triangles > budget:
+        text = f"the surfaces keep {triangles:,} triangles, {budget:,} were asked for: fewer would lose islands or holes"
+        yield Fact("budget", text, {"triangles": triangles, "budget": budget})
+
+
 def _facts_of(surfaces: Mapping[str, Surface]) -> Iterator[Fact]:
-    """What smoothing and decimation did to volumes, where it is more than the house allows."""
+    """What decimation did to volumes, where it is more than the house allows."""
     for key, surface in surfaces.items():
         raw = surface.raw_volume_ml
         now = volume_ml(surface.vertices, surface.faces)
         if raw and abs(now - raw) > largest_change(raw) * raw:
-            text = f"smoothing changed the volume of {key} from {raw:.3f} to {now:.3f} ml"
+            text = f"decimation changed the volume of {key} from {raw:.3f} to {now:.3f} ml"
             yield Fact("volume", text, {"key": key, "raw_ml": raw, "volume_ml": now})

@@ -8,7 +8,7 @@ is looked closer: at all of the coarse triangle, at every fine vertex.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -153,10 +153,11 @@ def _extents(walls: Walls, count: int) -> _Extents:
 def _samples(walls: Walls, extents: _Extents, *, is_coarse: bool) -> _Samples:
     """Even samples of every label's walls, and marked places of some or all of its triangles."""
     count = len(extents.areas)
-    density = np.where(extents.areas > 0, _EVEN / np.maximum(extents.areas, 1e-30), 0.0)
+    even = np.minimum(_EVEN, 8 * extents.triangles)  # a speck needs fewer, and there may be ten thousands of them
+    density = np.where(extents.areas > 0, even / np.maximum(extents.areas, 1e-30), 0.0)
     step = np.maximum(-(-extents.triangles // (_COARSE_TRIANGLES if is_coarse else _FINE_TRIANGLES)), 1)
     step[0] = np.iinfo(np.int64).max
-    room = (_EVEN + 7) * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
+    room = int(even.sum()) + 7 * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
     made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room), np.empty(room, np.int32))
     is_seen = np.zeros(len(walls.vertices), dtype=np.bool_)
     used = _place(*_parts(walls), density, step, is_coarse, is_seen, *made)
@@ -249,10 +250,10 @@ def _place(
     step: npt.NDArray[np.int64],
     is_coarse: bool,
     is_seen: npt.NDArray[np.bool_],
-    points: Points,
-    labels: Labels,
-    weights: Points,
-    origins: Labels,
+    points: Any,
+    labels: Any,
+    weights: Any,
+    origins: Any,
 ) -> int:
     """Samples, and how many they are.
 

@@ -18,9 +18,9 @@ def _value(
     image: Any,
     shape: Any,
     strides: Any,
-    x: float,
-    y: float,
-    z: float,
+    x: Any,
+    y: Any,
+    z: Any,
 ) -> Any:
     """Trilinear; the border goes on outside."""
     x = min(max(x, np.float32(0)), np.float32(shape[0] - 1))
@@ -214,7 +214,7 @@ def edges(
 
 
 @kernel
-def _bounds(behind: float, before: float, bend: float, reach: float) -> Any:
+def _bounds(behind: Any, before: Any, bend: Any, reach: Any) -> Any:
     """How far to look each way: not past the middle of a thin part, whose other half belongs to its other wall."""
     low, high = reach, reach
     if behind < 4 and not bend * behind > np.float32(1.2):
@@ -225,7 +225,7 @@ def _bounds(behind: float, before: float, bend: float, reach: float) -> Any:
 
 
 @kernel
-def _ramp(value: float, low: float, high: float) -> Any:
+def _ramp(value: Any, low: Any, high: Any) -> Any:
     """0 below `low`, 1 above `high`."""
     return np.float32(min(max((value - low) / (high - low), 0.0), 1.0))
 
