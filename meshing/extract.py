@@ -16,6 +16,7 @@ from meshing.reduce import Sizes, merge_tolerance_mm, reduced
 from meshing.segmentation import Segment, Segmentation
 from meshing.split import surfaces_of
 from meshing.surface import Deviation, Surface, require_sound
+from meshing.untangle import untangled
 from meshing.volume import Volume, Voxels
 from meshing.walls import Walls
 
@@ -115,7 +116,8 @@ def _surfaces_of_net(
     keys = {segment.label: segment.key for segment in segments}
     walls, sizes = walls_of(net), Sizes(net.volumes_mm3, net.areas_mm2)
     if budget is None:
-        return _sound(walls, keys)
+        progress(0.5, "looking for walls that cross")
+        return _sound(untangled(walls), keys)
     start: Walls | None = None
     if _seen(net) > _WORTH_MERGING * budget:
         progress(0.1, "merging flat cells")

@@ -13,6 +13,7 @@ from meshing.collapse import collapse
 from meshing.deviation import deviations
 from meshing.progress import Progress, part, silent
 from meshing.surface import Deviation
+from meshing.untangle import untangled
 from meshing.walls import Walls
 
 Array = npt.NDArray[np.float64]
@@ -87,7 +88,7 @@ def reduced(
         if triangles_seen(fewer) <= budget:
             break
     edge_mm = float(np.sqrt(areas_mm2(fewer, labels).sum() / max(len(fewer.faces), 1)))
-    fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
+    fewer = untangled(restored(fewer, sizes.volumes_mm3, edge_mm / 4))
     return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
 
 

@@ -1,0 +1,74 @@
+"""Walls that run through themselves are drawn straight there: a few vertices go to the mean of their neighbours.
+
+Smoothing and decimation fold a handful of triangles in a hundred thousand; a printer, a boolean and a trainee's
+needle all mind. Only vertices of triangles that cross move, so the rest stays as it was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from meshing.crossings import crossings
+from meshing.walls import Points, Walls
+
+_ROUNDS = 16
+
+_RINGS = 4
+"""Faces so far from a crossing are not looked at again until the end."""
+
+
+def untangled(walls: Walls) -> Walls:
+    """The walls with as few crossing triangles as some rounds of local smoothing leave; never more than before."""
+    found = crossings(walls.vertices, walls.faces) if len(walls.faces) else np.empty((0, 2), np.int32)
+    if len(found) == 0:
+        return walls
+    tangled = np.unique(walls.faces[found])
+    near = walls.faces[_touching(walls, tangled, _RINGS)]
+    before = fewest = len(found)
+    best = trial = walls
+    for number in range(_ROUNDS):
+        moving = tangled if number < _ROUNDS // 2 else _around(near, tangled)
+        trial = replace(trial, vertices=_straightened(trial, moving))
+        found = crossings(trial.vertices, near)
+        if len(found) < fewest:
+            best, fewest = trial, len(found)
+        if len(found) == 0:
+            break
+        tangled = np.unique(near[found])
+    return best if len(crossings(best.vertices, best.faces)) < before else walls
+
+
+def _touching(walls: Walls, vertices: npt.NDArray[np.int32], rings: int) -> npt.NDArray[np.bool_]:
+    """(F,): the faces of some vertices, and of theirs, so many times over."""
+    is_in = np.zeros(len(walls.vertices), bool)
+    is_in[vertices] = True
+    faces = np.zeros(len(walls.faces), bool)
+    for _ in range(rings):
+        faces = np.asarray(is_in[walls.faces].any(axis=1))
+        is_in[walls.faces[faces]] = True
+    return faces
+
+
+def _around(faces: npt.NDArray[np.int32], vertices: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Vertices and their neighbours."""
+    return np.unique(faces[np.isin(faces, vertices).any(axis=1)])
+
+
+def _straightened(walls: Walls, moving: npt.NDArray[np.int32]) -> Points:
+    """Vertices with `moving` ones half-way to the mean of their neighbours."""
+    place = np.full(len(walls.vertices), -1, np.int64)
+    place[moving] = np.arange(len(moving))
+    total, count = np.zeros((len(moving), 3)), np.zeros(len(moving))
+    faces = walls.faces[(place[walls.faces] >= 0).any(axis=1)]
+    for corner in range(3):
+        its = place[faces[:, corner]]
+        there = its >= 0
+        for other in (1, 2):
+            np.add.at(total, its[there], walls.vertices[faces[there, (corner + other) % 3]])
+            np.add.at(count, its[there], 1)
+    vertices = walls.vertices.copy()
+    vertices[moving] = (vertices[moving] + total / count[:, None]) / 2
+    return vertices
