@@ -24,11 +24,11 @@ from meshing.walls import Walls
 Points = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int32]
 
-_EVEN = 1_500
+_EVEN = 1_000
 """Even samples of a label and direction: they hold the mean stable to 2 %."""
 
-_COARSE_TRIANGLES = 2_000
-_FINE_TRIANGLES = 1_500
+_COARSE_TRIANGLES = 1_200
+_FINE_TRIANGLES = 1_000
 """Triangles of a label that give vertices, or vertices and middles, for the maximum."""
 
 _FAR = 0.5

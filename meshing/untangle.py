@@ -21,13 +21,13 @@ _RINGS = 4
 
 
 def untangled(walls: Walls) -> Walls:
-    """The walls with as few crossing triangles as some rounds of local smoothing leave; never more than before."""
+    """The walls with as few crossing triangles as some rounds of local smoothing leave."""
     found = crossings(walls.vertices, walls.faces) if len(walls.faces) else np.empty((0, 2), np.int32)
     if len(found) == 0:
         return walls
     tangled = np.unique(walls.faces[found])
     near = walls.faces[_touching(walls, tangled, _RINGS)]
-    before = fewest = len(found)
+    fewest = len(found)
     best = trial = walls
     for number in range(_ROUNDS):
         moving = tangled if number < _ROUNDS // 2 else _around(near, tangled)
@@ -38,7 +38,7 @@ def untangled(walls: Walls) -> Walls:
         if len(found) == 0:
             break
         tangled = np.unique(near[found])
-    return best if len(crossings(best.vertices, best.faces)) < before else walls
+    return best
 
 
 def _touching(walls: Walls, vertices: npt.NDArray[np.int32], rings: int) -> npt.NDArray[np.bool_]:

@@ -152,29 +152,23 @@ def _measure(
     """Swept volume and area by pair; quads are cut along the shorter diagonal, as they will be."""
     swept = np.zeros(pairs)
     areas = np.zeros(pairs)
-    p = np.empty((4, 3))
-    cross = np.empty(3)
     for q in range(first, last):
-        across = 0.0
-        along = 0.0
+        a, b, c, d = quads[q]
+        across = along = 0.0
         for axis in range(3):
-            for corner in range(4):
-                p[corner, axis] = points[quads[q, corner], axis] - origin[axis]
-            across += (p[0, axis] - p[2, axis]) ** 2
-            along += (p[1, axis] - p[3, axis]) ** 2
-        turn = 1 if along < across else 0
-        for second in range(2):
-            a = turn
-            b = turn + 1 + second
-            c = (turn + 2 + second) % 4
-            area = 0.0
-            for axis in range(3):
-                u = (axis + 1) % 3
-                w = (axis + 2) % 3
-                cross[axis] = (p[b, u] - p[a, u]) * (p[c, w] - p[a, w]) - (p[b, w] - p[a, w]) * (p[c, u] - p[a, u])
-                area += cross[axis] ** 2
-            swept[pair_of[q]] += (p[a, 0] * cross[0] + p[a, 1] * cross[1] + p[a, 2] * cross[2]) / 6.0
-            areas[pair_of[q]] += 0.5 * np.sqrt(area)
+            across += (points[a, axis] - points[c, axis]) ** 2
+            along += (points[b, axis] - points[d, axis]) ** 2
+        if along < across:
+            a, b, c, d = b, c, d, a
+        px, py, pz = points[a, 0] - origin[0], points[a, 1] - origin[1], points[a, 2] - origin[2]
+        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        wx, wy, wz = points[d, 0] - points[a, 0], points[d, 1] - points[a, 1], points[d, 2] - points[a, 2]
+        mx, my, mz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = vy * wz - vz * wy, vz * wx - vx * wz, vx * wy - vy * wx
+        pair = pair_of[q]
+        swept[pair] += (px * (mx + nx) + py * (my + ny) + pz * (mz + nz)) / 6.0
+        areas[pair] += 0.5 * (np.sqrt(mx * mx + my * my + mz * mz) + np.sqrt(nx * nx + ny * ny + nz * nz))
     return swept, areas
 
 

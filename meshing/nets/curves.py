@@ -36,7 +36,7 @@ def sharpened(net: Net, moves: Moves, quads: Quads, points: npt.NDArray[np.float
     if len(curve) == 0:
         return moves
     middles = points[curve] - moves[curve]
-    normals = normals_of(quads, points)
+    normals = normals_of(quads, points, _near(net, curve))
     placed = points.copy()
     box = np.asarray(box_mm, np.float64)
     for _ in range(_ROUNDS):
@@ -45,6 +45,27 @@ def sharpened(net: Net, moves: Moves, quads: Quads, points: npt.NDArray[np.float
     sharp = moves.copy()
     sharp[curve] = points[curve] - middles
     return sharp
+
+
+def _near(net: Net, curve: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """(V,): the two rings round every curve."""
+    near = np.zeros(len(net.mask), np.bool_)
+    near[curve] = True
+    _mark_rings(curve, net.beside, net.links, near)
+    return near
+
+
+@kernel
+def _mark_rings(curve: Array, beside: Array, links: Array, near: Array) -> None:
+    for t in range(len(curve)):
+        v = curve[t]
+        for way in range(6):
+            if links[v] >> way & 1:
+                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+                near[u] = True
+                for on in range(6):
+                    if links[u] >> on & 1:
+                        near[u + 2 * on - 1 if on < 2 else beside[u, on - 2]] = True
 
 
 @kernel

@@ -114,23 +114,31 @@ def _extent(voxels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArra
 
 
 @kernel
+def _find_mixed(voxels: Array, at: int, above: int, width: int, across: Array, mixed: Array) -> None:
+    """Which cells of a row hold several labels. Without branches, so that the compiler does many voxels at once."""
+    a = voxels[at : at + width]
+    b = voxels[at + width : at + 2 * width]
+    c = voxels[above : above + width]
+    d = voxels[above + width : above + 2 * width]
+    for i in range(width):
+        across[i] = (a[i] ^ b[i]) | (a[i] ^ c[i]) | (a[i] ^ d[i])
+    for i in range(width - 1):
+        mixed[i] = (across[i] | across[i + 1] | (a[i] ^ a[i + 1])) != 0
+
+
+@kernel
 def _count(first: int, last: int, voxels: Array, width: int, depth: int, counts: Array) -> None:
-    """Mixed cells in each row. Without branches, so that the compiler counts many voxels at once."""
+    """Mixed cells in each row."""
     across = np.empty(width, voxels.dtype)
+    mixed = np.empty(width, np.bool_)
     for row in range(first, last):
         k = row // (depth - 1)
         at = (k * depth + row - k * (depth - 1)) * width
-        a = voxels[at : at + width]
-        b = voxels[at + width : at + 2 * width]
-        above = at + width * depth
-        c = voxels[above : above + width]
-        d = voxels[above + width : above + 2 * width]
-        for i in range(width):
-            across[i] = (a[i] ^ b[i]) | (a[i] ^ c[i]) | (a[i] ^ d[i])
-        mixed = np.int32(0)
+        _find_mixed(voxels, at, at + width * depth, width, across, mixed)
+        many = np.int32(0)
         for i in range(width - 1):
-            mixed += np.int32((across[i] | across[i + 1] | (a[i] ^ a[i + 1])) != 0)
-        counts[row] = mixed
+            many += np.int32(mixed[i])
+        counts[row] = many
 
 
 @kernel
@@ -147,6 +155,8 @@ def _fill(
     stencil: Array,
 ) -> None:
     corner = np.empty(8, np.int64)
+    across = np.empty(width, voxels.dtype)
+    mixed = np.empty(width, np.bool_)
     for row in range(first, last):
         v = start[row]
         if start[row + 1] == v:
@@ -154,7 +164,10 @@ def _fill(
         k = row // (depth - 1)
         at = (k * depth + row - k * (depth - 1)) * width
         above = at + width * depth
+        _find_mixed(voxels, at, above, width, across, mixed)
         for i in range(width - 1):
+            if not mixed[i]:
+                continue
             corner[0] = voxels[at + i]
             corner[1] = voxels[at + i + 1]
             corner[2] = voxels[at + width + i]
@@ -167,8 +180,6 @@ def _fill(
             for c in range(1, 8):
                 low = min(low, corner[c])
                 high = max(high, corner[c])
-            if low == high:
-                continue
             bits = 0
             three = False
             for c in range(8):

@@ -38,14 +38,14 @@ class Level:
     is_single
         (N,) bool: the wall through the cell is one sheet, with one vertex.
     planes
-        (N, 8) float64: point, unit normal, weight, and by how much at most the point misses what it stands for, mm.
+        (N, 8) float32: point, unit normal, weight, and by how much at most the point misses what it stands for, mm.
     """
 
     shape: tuple[int, int]
     start: Index
     xs: Index
     is_single: npt.NDArray[np.bool_]
-    planes: npt.NDArray[np.float64]
+    planes: npt.NDArray[np.float32]
 
 
 def merged(net: Net, quads: Quads, points: Points, tolerance_mm: Points, levels: int = 3) -> tuple[Index, Points]:
@@ -74,19 +74,18 @@ def merged(net: Net, quads: Quads, points: Points, tolerance_mm: Points, levels:
         of_level = parent[of_level]
         joins = level.is_single[of_level]
         top[joins] = of_level[joins] + shift
-        all_points.append(level.planes[:, :3])
+        all_points.append(level.planes[:, :3].astype(np.float64))
         shift += len(level.planes)
     every = np.concatenate(all_points)
     used = np.zeros(len(every), np.bool_)
     used[top] = True
-    place = np.cumsum(used, dtype=np.int32) - 1
-    return place[top].astype(np.int32), every[used]
+    place = np.cumsum(used, dtype=np.int32)
+    return place[top] - np.int32(1), every[used]
 
 
-def _finest(net: Net, quads: Quads, points: Points) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    planes = np.zeros((len(points), 8))
-    planes[:, :3] = points
-    planes[:, 3:7] = normals_of(quads, points)
+def _finest(net: Net, quads: Quads, points: Points) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    planes = np.empty((len(points), 8), np.float32)
+    over_rows(_as_planes, len(points), points, normals_of(quads, points), planes)
     return _SIMPLE[net.mask], planes
 
 
@@ -101,7 +100,7 @@ def _joined(net: Net, level: Level, stride: int, tolerance_mm: Points) -> tuple[
     np.cumsum(counts, out=start[1:])
     many = int(start[-1])
     xs, parent = np.empty(many, np.int32), np.empty(len(level.xs), np.int32)
-    is_single, planes = np.zeros(many, np.bool_), np.zeros((many, 8))
+    is_single, planes = np.zeros(many, np.bool_), np.zeros((many, 8), np.float32)
     size = np.array([shape[0], depth, height, stride, *net.shape], np.int32)
     here = (level.start, level.xs, level.is_single, level.planes)
     over_rows(_join_blocks, rows, size, *here, net.voxels, _SIMPLE, tolerance_mm, start, xs, parent, is_single, planes)
@@ -124,6 +123,16 @@ def _hangs_together(corners: set[int]) -> bool:
 
 
 _SIMPLE = _simple_masks()
+
+
+@kernel
+def _as_planes(first: int, last: int, points: Array, normals: Array, planes: Array) -> None:
+    for v in range(first, last):
+        for axis in range(3):
+            planes[v, axis] = points[v, axis]
+            planes[v, 3 + axis] = normals[v, axis]
+        planes[v, 6] = normals[v, 3]
+        planes[v, 7] = 0.0
 
 
 @kernel

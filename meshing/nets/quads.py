@@ -42,10 +42,18 @@ def triangles_of(
     return faces[:many], both[:many]
 
 
-def normals_of(quads: Quads, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(V, 4): unit normal of each vertex towards the second side, and a quarter of the area of its quads."""
-    normals = np.zeros((len(points), 4))
-    _add_normals(quads, points, normals)
+def normals_of(
+    quads: Quads, points: npt.NDArray[np.float64], wanted: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.float32]:
+    """(V, 4): unit normal of each vertex towards the second side, and a quarter of the area of its quads.
+
+    Parameters
+    ----------
+    wanted
+        (V,): where normals are asked for; elsewhere they are wrong.
+    """
+    normals = np.zeros((len(points), 4), np.float32)
+    _add_normals(quads, points, normals, np.ones(len(points), np.bool_) if wanted is None else wanted)
     over_rows(_finish_normals, len(points), normals)
     return normals
 
@@ -156,10 +164,12 @@ def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -
 
 
 @kernel
-def _add_normals(quads: Array, points: Array, normals: Array) -> None:
+def _add_normals(quads: Array, points: Array, normals: Array, wanted: Array) -> None:
     """Half the cross product of the diagonals is the area vector of a quad."""
     for q in range(len(quads)):
         a, b, c, d = quads[q]
+        if not (wanted[a] or wanted[b] or wanted[c] or wanted[d]):
+            continue
         for axis in range(3):
             u = (axis + 1) % 3
             w = (axis + 2) % 3
@@ -179,4 +189,4 @@ def _finish_normals(first: int, last: int, normals: Array) -> None:
         area = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
         normals[v, 3] = area
         for axis in range(3):
-            normals[v, axis] /= max(area, 1e-30)
+            normals[v, axis] /= max(area, np.float32(1e-30))
