@@ -21,6 +21,7 @@ def main() -> None:
     diary.stages.progress(0.0, LOADING)
     bone = structures()["bone"]
     surface = extract_grey(volume, work.level, bone.key, progress=diary.stages.progress)
+    diary.stages.progress(0.0, "preparing to simplify")
     fewer = simplify({bone.key: surface}, work.budget, progress=diary.stages.progress)
     diary.stages.progress(0.0, LOADING)
     named = Segmentation((volume.voxels,), volume.grid, (Segment(bone.key, 1, 0, bone),), "a grey level")
