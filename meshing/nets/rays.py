@@ -148,69 +148,82 @@ def edges(
     before, trust in the values. `out` (V, 2) float32.
     """
     reach, furthest, noise = rays[0], rays[1], rays[2]
-    half = 3
-    pace = reach / np.float32(half)
-    half_pace = np.float32(0.5) * pace
     for v in range(first, last):
         out[v, 0] = 0
         out[v, 1] = 0
-        behind, before = levels[v, 0], levels[v, 1]
-        contrast = behind - before
+        contrast = levels[v, 0] - levels[v, 1]
         size = np.float32(0)
         for axis in range(3):
             size += (normals[v, axis] / spacing[axis]) ** 2
         if size < np.float32(1e-9) or abs(contrast) < np.float32(4) * noise or contrast == 0:
             continue
         unit = np.float32(1) / np.sqrt(size)
-        grain = noise / abs(contrast)
-        bend = bends[v]
-        low, high = _bounds(levels[v, 2], levels[v, 3], bend * unit, reach)
-        volume = np.float32(0)
-        top = np.float32(-9)
-        bottom = np.float32(9)
-        lowest = np.float32(9)
-        rise = np.float32(0)
-        over = np.float32(0)
-        for n in range(-half, half + 1):
-            t = pace * np.float32(n)
-            if t < low - half_pace or t > high + half_pace:
-                continue
-            depth = t * unit
-            weight = np.float32(1) + bend * depth
-            share = (
-                _value(
-                    image,
-                    shape,
-                    strides,
-                    (points[v, 0] + depth * normals[v, 0]) / spacing[0],
-                    (points[v, 1] + depth * normals[v, 1]) / spacing[1],
-                    (points[v, 2] + depth * normals[v, 2]) / spacing[2],
-                )
-                - before
-            ) / contrast
-            if n <= 0:
-                top = max(top, share)
-            if n >= 0:
-                bottom = min(bottom, share)
-            lowest = min(lowest, share)
-            if weight > np.float32(0.25):
-                rise = max(rise, share - lowest)
-                over = max(over, max(share - np.float32(1), -share))
-            inner = np.float32(1) if n < 0 else (np.float32(0.5) if n == 0 else np.float32(0))
-            if weight > 0:
-                part = np.float32(0.5) if n == -half or n == half else np.float32(1)
-                volume += part * (share - inner) * weight
-        volume *= pace * unit
+        volume, top, bottom, rise, over = _along(
+            v, image, shape, strides, spacing, points, normals, bends, levels, unit, reach
+        )
         if not np.isfinite(volume):
             continue
-        trust = levels[v, 4] * _ramp(np.float32(1) / max(grain, np.float32(1e-6)), np.float32(4), np.float32(8))
-        trust *= np.float32(1) - _ramp(rise, np.float32(0.2) + 3 * grain, np.float32(0.4) + 5 * grain)
-        trust *= np.float32(1) - _ramp(over, np.float32(0.3) + 4 * grain, np.float32(0.6) + 6 * grain)
-        trust *= _ramp(top, np.float32(0.5), np.float32(0.65)) * _ramp(np.float32(1) - bottom, 0.5, 0.65)
         away = abs(moved[v] + volume) / unit
-        trust *= np.float32(1) - _ramp(away, np.float32(0.8) * furthest, np.float32(1.2) * furthest)
         out[v, 0] = volume
-        out[v, 1] = trust
+        out[v, 1] = levels[v, 4] * _trust(noise / abs(contrast), top, bottom, rise, over)
+        out[v, 1] *= np.float32(1) - _ramp(away, np.float32(0.8) * furthest, np.float32(1.2) * furthest)
+
+
+@kernel
+def _along(
+    v: int,
+    image: Any,
+    shape: Any,
+    strides: Any,
+    spacing: Any,
+    points: Any,
+    normals: Any,
+    bends: Any,
+    levels: Any,
+    unit: Any,
+    reach: Any,
+) -> Any:
+    """Volume beyond the wall; highest share behind, lowest before, largest rise on the way, and excess over 0 … 1."""
+    half = 3
+    pace = reach / np.float32(half)
+    half_pace = np.float32(0.5) * pace
+    before, contrast, bend = levels[v, 1], levels[v, 0] - levels[v, 1], bends[v]
+    low, high = _bounds(levels[v, 2], levels[v, 3], bend * unit, reach)
+    volume = rise = over = np.float32(0)
+    top = np.float32(-9)
+    bottom = lowest = np.float32(9)
+    for n in range(-half, half + 1):
+        t = pace * np.float32(n)
+        if t < low - half_pace or t > high + half_pace:
+            continue
+        depth = t * unit
+        weight = np.float32(1) + bend * depth
+        x = (points[v, 0] + depth * normals[v, 0]) / spacing[0]
+        y = (points[v, 1] + depth * normals[v, 1]) / spacing[1]
+        z = (points[v, 2] + depth * normals[v, 2]) / spacing[2]
+        share = (_value(image, shape, strides, x, y, z) - before) / contrast
+        if n <= 0:
+            top = max(top, share)
+        if n >= 0:
+            bottom = min(bottom, share)
+        lowest = min(lowest, share)
+        if weight > np.float32(0.25):
+            rise = max(rise, share - lowest)
+            over = max(over, max(share - np.float32(1), -share))
+        inner = np.float32(1) if n < 0 else (np.float32(0.5) if n == 0 else np.float32(0))
+        if weight > 0:
+            part = np.float32(0.5) if n == -half or n == half else np.float32(1)
+            volume += part * (share - inner) * weight
+    return volume * pace * unit, top, bottom, rise, over
+
+
+@kernel
+def _trust(grain: Any, top: Any, bottom: Any, rise: Any, over: Any) -> Any:
+    """How far a profile is to be believed: contrast well over the noise, one fall, both plateaus reached."""
+    trust = _ramp(np.float32(1) / max(grain, np.float32(1e-6)), np.float32(4), np.float32(8))
+    trust *= np.float32(1) - _ramp(rise, np.float32(0.2) + 3 * grain, np.float32(0.4) + 5 * grain)
+    trust *= np.float32(1) - _ramp(over, np.float32(0.3) + 4 * grain, np.float32(0.6) + 6 * grain)
+    return trust * _ramp(top, np.float32(0.5), np.float32(0.65)) * _ramp(np.float32(1) - bottom, 0.5, 0.65)
 
 
 @kernel
