@@ -13,10 +13,12 @@ from meshing.nets.quads import quads_of
 from meshing.nets.relax import relaxed
 from meshing.nets.scene import noise_of, scene_of, wall_of
 from tests.meshing.nets.tubes import (
+    BONE,
     LUMEN,
     MIDDLE,
     POINTS,
     SPACING,
+    TISSUE,
     Array,
     Distance,
     blurred,
