@@ -176,7 +176,9 @@ def _over_budget(surfaces: Mapping[str, Surface], budget: int) -> Iterator[Fact]
     """Many islands or holes need four triangles each, whatever the budget."""
     triangles = sum(len(surface.faces) for surface in surfaces.values())
     if triangles > budget:
-        text = f"the surfaces keep {triangles:,} triangles, {budget:,} were asked for: fewer would lose islands or holes"
+        text = (
+            f"the surfaces keep {triangles:,} triangles, {budget:,} were asked for: fewer would lose islands or holes"
+        )
         yield Fact("budget", text, {"triangles": triangles, "budget": budget})
 
 

@@ -32,7 +32,7 @@ _FINE_TRIANGLES = 1_000
 """Triangles of a label that give vertices, or vertices and middles, for the maximum."""
 
 _FAR = 0.5
-_LOOKS = 32
+_LOOKS = 12
 """So many of a label's samples farther than that share of its farthest are looked at closer."""
 
 _LATTICE = 8

@@ -10,7 +10,7 @@ import numpy as np
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
 from meshing.reduce import Reduced, reduced, sizes_of
-from meshing.split import surfaces_of, together
+from meshing.split import surfaces_of, together, walls_around
 from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
 
 SMALLEST = 64
@@ -99,7 +99,7 @@ def _shares(claims: Sequence[_Claim], budget: int) -> list[int]:
 def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -> dict[str, Surface]:
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
-    walls = together(list(before.values()))
+    walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
     result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}

@@ -66,6 +66,13 @@ def together(surfaces: Sequence[Surface]) -> Walls:
     return Walls(vertices.astype(np.float64), ordered[kept].astype(np.int32), sides[kept])
 
 
+def walls_around(surface: Surface) -> Walls:
+    """The walls of one surface by itself: label 1, and nothing before it."""
+    sides = np.zeros((len(surface.faces), 2), np.int32)
+    sides[:, 0] = 1
+    return Walls(surface.vertices.astype(np.float64), surface.faces, sides)
+
+
 def _faces_by_label(walls: Walls) -> dict[int, npt.NDArray[np.int32]]:
     """Outward faces of each label."""
     behind, before = walls.sides.T

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from meshing.crossings import crossings
 from meshing.walls import Points, Walls
 
-_ROUNDS = 16
+_ROUNDS = 10
 
 _RINGS = 4
 """Faces so far from a crossing are not looked at again until the end."""

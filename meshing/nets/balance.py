@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from meshing.balance import growth_mm
 from meshing.nets.lattice import Net
-from meshing.nets.quads import Quads, QuadSides
+from meshing.nets.quads import Quads, QuadSides, points_of
 from meshing.nets.relax import Moves, normal_table
 from meshing.threads import kernel, over_rows
 
@@ -30,14 +30,6 @@ class Pairs:
 
     labels: npt.NDArray[np.int64]
     of_quad: npt.NDArray[np.int32]
-
-
-def points_of(net: Net, moves: Moves, spacing_mm: npt.ArrayLike) -> Points:
-    """(V, 3) mm along the lattice's axes, from the middle of its first voxel."""
-    points = np.empty((len(net.xs), 3))
-    spacing = np.asarray(spacing_mm, np.float64)
-    over_rows(_place, net.rows, net.shape[1], net.start, net.xs, moves, spacing, points)
-    return points
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +110,6 @@ def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[
     behind, before = pairs.labels.T
     volumes = (np.bincount(behind, swept, labels) - np.bincount(before, swept, labels)).astype(np.float64)
     return volumes, areas
-
-
-@kernel
-def _place(
-    first: int, last: int, depth: int, start: Array, xs: Array, moves: Array, spacing: Array, points: Array
-) -> None:
-    for row in range(first, last):
-        k = row // (depth - 1)
-        j = row - k * (depth - 1)
-        for v in range(start[row], start[row + 1]):
-            points[v, 0] = (xs[v] + 0.5) * spacing[0] + moves[v, 0]
-            points[v, 1] = (j + 0.5) * spacing[1] + moves[v, 1]
-            points[v, 2] = (k + 0.5) * spacing[2] + moves[v, 2]
 
 
 @kernel

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.nets.lattice import CURVE, Net
-from meshing.nets.quads import Quads, normals_of
+from meshing.nets.quads import Quads, normals_of, points_of
 from meshing.nets.relax import Moves
 from meshing.threads import kernel
 
@@ -24,27 +24,21 @@ _STAY = 0.1
 """Weight of staying against that of a plane."""
 
 
-def sharpened(net: Net, moves: Moves, quads: Quads, points: npt.NDArray[np.float64], box_mm: Array) -> Moves:
-    """The moves with those of curves' vertices changed, none beyond `box_mm` from the middle of its cell.
-
-    Parameters
-    ----------
-    points
-        (V, 3) float64, mm along the lattice's axes: where the moves put the vertices.
-    """
+def sharpened(net: Net, moves: Moves, quads: Quads, spacing_mm: Array, *, reach: float) -> Moves:
+    """The moves with those of curves' vertices changed, none beyond `reach` cells from the middle of its own."""
     curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
     if len(curve) == 0:
         return moves
+    points = points_of(net, moves, spacing_mm)
     middles = points[curve] - moves[curve]
     normals = normals_of(quads, points, _near(net, curve))
-    placed = points.copy()
-    box = np.asarray(box_mm, np.float64)
+    box = reach * np.asarray(spacing_mm, np.float64)
     for _ in range(_ROUNDS):
+        placed = np.empty((len(curve), 3))
         _sharpen(curve, middles, placed, points, normals, net.beside, net.links, net.stencil, net.mask, box)
-        points[curve] = placed[curve]
-    sharp = moves.copy()
-    sharp[curve] = points[curve] - middles
-    return sharp
+        points[curve] = placed
+    moves[curve] = points[curve] - middles
+    return moves
 
 
 def _near(net: Net, curve: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
@@ -102,7 +96,7 @@ def _sharpen(
         _solve(system)
         for axis in range(3):
             low, high = middles[t, axis] - box[axis], middles[t, axis] + box[axis]
-            placed[v, axis] = min(max(place[axis] + system[axis, 3], low), high)
+            placed[t, axis] = min(max(place[axis] + system[axis, 3], low), high)
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.nets.balance import balanced, points_of, weighed
+from meshing.nets.balance import balanced, weighed
 from meshing.nets.curves import sharpened
 from meshing.nets.edges import moved_to_edges
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
@@ -95,7 +95,7 @@ def netted(
     progress(0.2, "smoothing walls")
     moves = relaxed(net, spacing, relaxing)
     progress(0.4, "balancing volumes")
-    moves = sharpened(net, moves, walls[0], points_of(net, moves, spacing), relaxing.reach * spacing)
+    moves = sharpened(net, moves, walls[0], spacing, reach=relaxing.reach)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
     found = balanced(net, moves, walls, wanted, spacing, reach=relaxing.reach)
     if image is not None and not settings.is_fine:

@@ -32,6 +32,14 @@ def quads_of(net: Net) -> tuple[Quads, QuadSides]:
     return quads, sides
 
 
+def points_of(net: Net, moves: npt.NDArray[np.float32], spacing_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """(V, 3) mm along the lattice's axes, from the middle of its first voxel."""
+    points = np.empty((len(net.xs), 3))
+    spacing = np.asarray(spacing_mm, np.float64)
+    over_rows(_place, net.rows, net.shape[1], net.start, net.xs, moves, spacing, points)
+    return points
+
+
 def triangles_of(
     quads: Quads, sides: QuadSides, points: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -52,10 +60,24 @@ def normals_of(
     wanted
         (V,): where normals are asked for; elsewhere they are wrong.
     """
+    asked = np.ones(len(points), np.bool_) if wanted is None else wanted
     normals = np.zeros((len(points), 4), np.float32)
-    _add_normals(quads, points, normals, np.ones(len(points), np.bool_) if wanted is None else wanted)
-    over_rows(_finish_normals, len(points), normals)
+    _add_normals(quads, points, normals, asked)
+    over_rows(_finish_normals, len(points), normals, asked)
     return normals
+
+
+@kernel
+def _place(
+    first: int, last: int, depth: int, start: Array, xs: Array, moves: Array, spacing: Array, points: Array
+) -> None:
+    for row in range(first, last):
+        k = row // (depth - 1)
+        j = row - k * (depth - 1)
+        for v in range(start[row], start[row + 1]):
+            points[v, 0] = (xs[v] + 0.5) * spacing[0] + moves[v, 0]
+            points[v, 1] = (j + 0.5) * spacing[1] + moves[v, 1]
+            points[v, 2] = (k + 0.5) * spacing[2] + moves[v, 2]
 
 
 @kernel
@@ -184,8 +206,10 @@ def _add_normals(quads: Array, points: Array, normals: Array, wanted: Array) -> 
 
 
 @kernel
-def _finish_normals(first: int, last: int, normals: Array) -> None:
+def _finish_normals(first: int, last: int, normals: Array, wanted: Array) -> None:
     for v in range(first, last):
+        if not wanted[v]:
+            continue
         area = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
         normals[v, 3] = area
         for axis in range(3):

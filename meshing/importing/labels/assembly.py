@@ -165,11 +165,13 @@ class Assembly:
         return [self._parent(entry, index) for entry in self._entries]
 
     def _parent(self, child: _Entry, index: Mapping[Place, int]) -> int | None:
+        if len(self._layers) == 1:
+            return None  # one voxel has one label there
         mask = self._layers[child.layer][child.box] == child.label
         parents = []
         for number, layer in enumerate(self._layers):
             if number == child.layer:
-                continue  # one voxel has one label there
+                continue
             shared = np.bincount(layer[child.box][mask])
             for label in np.flatnonzero(shared[1:] >= INSIDE * child.voxels) + 1:
                 parent = index[number, int(label)]

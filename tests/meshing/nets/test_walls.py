@@ -100,9 +100,8 @@ def test_without_giving_back_a_vessel_would_shrink() -> None:
     """The control: plain Laplace steps in the same boxes lose a fifth of a 2 mm vessel."""
     vessel = posed(2.0, 24.0, np.random.default_rng(3))
     shape = labelled(vessel, SPACING_MM)
-    from meshing.nets.balance import points_of
     from meshing.nets.lattice import cropped, net_of
-    from meshing.nets.quads import quads_of, triangles_of
+    from meshing.nets.quads import points_of, quads_of, triangles_of
     from meshing.nets.relax import _half_step
     from meshing.threads import over_rows
 
