@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from meshing.threads import kernel, over_rows
 from meshing.walls import Points, Walls
 
 Array = npt.NDArray[np.float64]
@@ -21,20 +22,16 @@ _CLOSE = 1e-4
 """Share of its volume that a part may lack when the steps end."""
 
 
-def volumes_mm3(walls: Walls, labels: int) -> Array:
-    """(labels,): volume by label, by the divergence theorem."""
-    swept = _swept(_corners(walls))
-    behind, before = walls.sides.T
-    found = (np.bincount(behind, swept, labels) - np.bincount(before, swept, labels)).astype(np.float64)
-    found[0] = 0.0
-    return found
-
-
-def areas_mm2(walls: Walls, labels: int) -> Array:
-    """(labels,): area by label; a shared wall counts for both."""
-    area = np.linalg.norm(_across(_corners(walls)), axis=1) / 2
-    behind, before = walls.sides.T
-    return (np.bincount(behind, area, labels) + np.bincount(before, area, labels)).astype(np.float64)
+def sizes_mm(walls: Walls, labels: int) -> tuple[Array, Array]:
+    """Volume in mm³ and area in mm² by label, (labels,) each; a shared wall counts for both its parts."""
+    volumes, areas = np.zeros(labels), np.zeros(labels)
+    if len(walls.faces):
+        # Single mm³ far from the origin would drown in rounding.
+        middle = walls.vertices.mean(axis=0)
+        parts = over_rows(_weigh, len(walls.faces), walls.faces, walls.sides, walls.vertices, middle, labels)
+        volumes, areas = (np.sum([part[number] for part in parts], axis=0) for number in (0, 1))
+    volumes[0] = 0.0
+    return volumes, areas
 
 
 def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
@@ -49,7 +46,7 @@ def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
     free = np.flatnonzero(wall_of >= 0)
     left_mm = most_mm
     for _ in range(_STEPS):
-        missing = wanted_mm3 - volumes_mm3(walls, labels)
+        missing = wanted_mm3 - sizes_mm(walls, labels)[0]
         missing[0] = 0.0
         if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
@@ -119,11 +116,6 @@ def _across(corners: Array) -> Array:
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-def _swept(corners: Array) -> Array:
-    found: Array = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6.0
-    return found
-
-
 def _only_wall(walls: Walls, pair_of: npt.NDArray[np.int64], pairs: int) -> npt.NDArray[np.int64]:
     """(V,): the pair whose wall a vertex lies in; −1 where it lies in several, or in none."""
     low = np.full(len(walls.vertices), pairs, np.int64)
@@ -141,3 +133,24 @@ def _normals(walls: Walls, across: Array) -> Points:
         normals[:, axis] = np.bincount(walls.faces.ravel(), weights, len(normals))
     unit: Points = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     return unit
+
+
+@kernel
+def _weigh(
+    first: int, last: int, faces: Array, sides: Array, vertices: Array, middle: Array, labels: int
+) -> tuple[Array, Array]:
+    volumes = np.zeros(labels)
+    areas = np.zeros(labels)
+    for f in range(first, last):
+        a, b, c = faces[f]
+        px, py, pz = vertices[a, 0] - middle[0], vertices[a, 1] - middle[1], vertices[a, 2] - middle[2]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        swept = (px * nx + py * ny + pz * nz) / 6.0
+        area = 0.5 * np.sqrt(nx * nx + ny * ny + nz * nz)
+        volumes[sides[f, 0]] += swept
+        volumes[sides[f, 1]] -= swept
+        areas[sides[f, 0]] += area
+        areas[sides[f, 1]] += area
+    return volumes, areas

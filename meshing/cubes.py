@@ -99,7 +99,7 @@ def extract_grey(
     box = _box_of(above)
     grown = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, voxels.shape, strict=True))
     progress(0.2, "extracting surface")
-    vertices, faces = _flying_edges(voxels[grown].astype(np.float32), level, float(voxels.min()) - 1.0)
+    vertices, faces = _flying_edges(*_below(voxels[grown], float(voxels.min())), level)
     start = np.array([s.start for s in grown])
     return _finish(vertices + start, faces, key, smoothing or Smoothing(passes=0), volume.grid)
 
@@ -107,7 +107,7 @@ def extract_grey(
 def _surface_of_mask(
     mask: npt.NDArray[np.bool_], box: tuple[slice, ...], key: str, smoothing: Smoothing, grid: Grid
 ) -> Surface:
-    vertices, faces = _flying_edges(mask.astype(np.uint8), 0.5, 0.0)
+    vertices, faces = _flying_edges(mask.astype(np.uint8), 0.0, 0.5)
     start = np.array([s.start for s in box])
     voxels_ml = int(np.count_nonzero(mask)) * grid.voxel_volume_mm3 / 1000.0
     return _finish(vertices + start, faces, key, smoothing, grid, voxels_ml)
@@ -165,7 +165,14 @@ def restore_volume(vertices: Points, faces: Faces, wanted_ml: float, most_mm: fl
     return moved
 
 
-def _flying_edges(voxels: Voxels, level: float, around: float) -> tuple[Points, Faces]:
+def _below(voxels: Voxels, lowest: float) -> tuple[Voxels, float]:
+    """Voxels of a type that VTK takes and that has a value below the lowest; that value."""
+    if voxels.dtype == np.int16 and lowest > np.iinfo(np.int16).min:
+        return voxels, lowest - 1.0
+    return voxels.astype(np.float32), lowest - 1.0
+
+
+def _flying_edges(voxels: Voxels, around: float, level: float) -> tuple[Points, Faces]:
     """Triangles of one box in its own index space, padded with `around`; outward for brighter insides."""
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonDataModel import vtkImageData

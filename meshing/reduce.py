@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from meshing.balance import areas_mm2, restored, volumes_mm3
+from meshing.balance import restored, sizes_mm
 from meshing.collapse import collapse
 from meshing.deviation import deviations
 from meshing.progress import Progress, part, silent
@@ -58,7 +58,7 @@ class Sizes:
 def sizes_of(walls: Walls) -> Sizes:
     """Volumes and areas, measured."""
     labels = int(walls.sides.max(initial=0)) + 1
-    return Sizes(volumes_mm3(walls, labels), areas_mm2(walls, labels))
+    return Sizes(*sizes_mm(walls, labels))
 
 
 def reduced(
@@ -87,7 +87,7 @@ def reduced(
         fewer = collapse(fewer, allowed, weights, least=least, progress=part(progress, 0.1, 0.6))
         if triangles_seen(fewer) <= budget:
             break
-    edge_mm = float(np.sqrt(areas_mm2(fewer, labels).sum() / max(len(fewer.faces), 1)))
+    edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
     fewer = untangled(restored(fewer, sizes.volumes_mm3, edge_mm / 4))
     return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
 

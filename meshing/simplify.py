@@ -51,7 +51,9 @@ def simplify(
     groups = [[key for key in group if key in surfaces] for group in neighbours or ()]
     grouped = {key for group in groups for key in group}
     groups = [group for group in groups if group] + [[key] for key in surfaces if key not in grouped]
-    shares = _shares([_Claim.of([surfaces[key] for key in group]) for group in groups], budget)
+    shares = [budget]
+    if len(groups) > 1:
+        shares = _shares([_Claim.of([surfaces[key] for key in group]) for group in groups], budget)
     simplified: dict[str, Surface] = {}
     for number, (group, share) in enumerate(zip(groups, shares, strict=True)):
         step = part(progress, number / len(groups), (number + 1) / len(groups))
