@@ -23,7 +23,7 @@ from meshing.walls import Walls
 
 Array = npt.NDArray[np.float64]
 
-FINE = Relaxing(rounds=8, steps=8, degree=16, floor=0.01, reach=1.2)
+FINE = Relaxing(rounds=10, steps=7, degree=16, floor=0.003, reach=0.9999)
 """For a lattice of half the voxel size, whose corners are copies."""
 
 

@@ -46,18 +46,21 @@ class Relaxing:
     floor: float = 0.01
     reach: float = 0.4999
 
-    def weights(self) -> npt.NDArray[np.float32]:
+    def weights(self, *, is_early: bool = False) -> npt.NDArray[np.float32]:
         """λ of each step: from the roots of a Chebyshev polynomial that is 1 at rest.
+
+        Early rounds take half the degree: later ones smooth over what they leave.
 
         References
         ----------
         Taubin, Zhang, Golub 1996, "Optimal surface smoothing as filter design".
         """
-        edge = np.cosh(np.arccosh(1 / self.floor) / self.degree)
-        roots = np.cos((2 * np.arange(1, self.degree + 1) - 1) * np.pi / (2 * self.degree))
+        degree, floor = (self.degree // 2, self.floor**0.5) if is_early else (self.degree, self.floor)
+        edge = np.cosh(np.arccosh(1 / floor) / degree)
+        roots = np.cos((2 * np.arange(1, degree + 1) - 1) * np.pi / (2 * degree))
         weights = (1 + edge) / 2 / (edge - roots)
         # A long step after a short one: in rising order the values would overflow on the way.
-        return np.asarray(weights[_alternating(self.degree)], np.float32)
+        return np.asarray(weights[_alternating(degree)], np.float32)
 
 
 def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()) -> Moves:
@@ -72,13 +75,13 @@ def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()
     curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
     bent = np.flatnonzero(net.stencil != net.links).astype(np.int32)
     over_rows(_shares, count, net.beside, net.links, net.mask, share)
-    for _ in range(relaxing.rounds):
+    for number in range(relaxing.rounds):
         for _ in range(relaxing.steps):
             over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, spacing, box)
             _half_step_on_curves(bent, moves, spare, net.beside, net.stencil, spacing, box)
             moves, spare = spare, moves
         over_rows(_lost, count, moves, net.mask, normals, lost)
-        for weight in relaxing.weights():
+        for weight in relaxing.weights(is_early=2 * number < relaxing.rounds):
             over_rows(_spread, count, lost, relay, net.beside, net.links, share, weight)
             lost, relay = relay, lost
         over_rows(_give_back, count, moves, lost, net.mask, normals, box)
