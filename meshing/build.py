@@ -108,7 +108,7 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
         volumes={"scan": imported.volume},
         segmentations=segmentations,
         surfaces=surfaces,
-        facts=(*imported.facts, *facts, *_facts_of(surfaces), *_over_budget(surfaces, chosen.budget)),
+        facts=(*imported.facts, *facts, *_how_made(segmentations, chosen), *_facts_of(surfaces, chosen.budget)),
     )
     return Built(case, watch.seconds, imported.original_identifiers)
 
@@ -136,13 +136,20 @@ def surfaces_of(
         share = claims[name] / max(sum(claims.values()), 1e-9)
         step = part(progress, done, done + share)
         budget = int(settings.budget * share)
-        looked_at = image if settings.edges == "image" or (settings.edges == "auto" and name == PRESET) else None
-        found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=step)
-        if sum(len(surface.faces) for surface in found.values()) > 1.1 * settings.budget * share:
-            found = simplify(found, budget, progress=step)
+        looked_at = image if _looks_for_edges(name, settings) else None
+        first = part(step, 0.0, 0.8)
+        found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=first)
+        if settings.extraction.method == "marching-cubes":
+            found = simplify(found, budget, progress=part(step, 0.8, 1.0))
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
         done += share
     return surfaces
+
+
+def _looks_for_edges(segmentation: str, settings: BuildSettings) -> bool:
+    if settings.extraction.method != "nets" or settings.extraction.nets.is_fine:
+        return False
+    return settings.edges == "image" or (settings.edges == "auto" and segmentation == PRESET)
 
 
 def _claim(segmentation: Segmentation) -> float:
@@ -172,18 +179,31 @@ def _segmented(
     return segmentations, facts
 
 
-def _over_budget(surfaces: Mapping[str, Surface], budget: int) -> Iterator[Fact]:
-    """Many islands or holes need four triangles each, whatever the budget."""
+def _how_made(segmentations: Mapping[str, Segmentation], settings: BuildSettings) -> Iterator[Fact]:
+    """So that whoever opens the case years later knows what its surfaces follow."""
+    how = settings.extraction
+    for name in segmentations:
+        follows = "the edges of the scan" if _looks_for_edges(name, settings) else "the labels"
+        fine = ", on voxels cut in eight" if how.method == "nets" and how.nets.is_fine else ""
+        text = (
+            f"surfaces of {name} by {how.method}{fine}; they follow {follows}; {settings.budget:,} triangles asked for"
+        )
+        yield Fact("surfaces", text, {"segmentation": name, "method": how.method, "follows": follows})
+
+
+def _facts_of(surfaces: Mapping[str, Surface], budget: int) -> Iterator[Fact]:
+    """What decimation did to volumes and walls, where it is more than the house allows, and to the budget."""
     triangles = sum(len(surface.faces) for surface in surfaces.values())
     if triangles > budget:
         text = (
             f"the surfaces keep {triangles:,} triangles, {budget:,} were asked for: fewer would lose islands or holes"
         )
         yield Fact("budget", text, {"triangles": triangles, "budget": budget})
-
-
-def _facts_of(surfaces: Mapping[str, Surface]) -> Iterator[Fact]:
-    """What decimation did to volumes, where it is more than the house allows."""
+    apart = [key for key, surface in surfaces.items() if surface.deviation and surface.deviation.is_apart]
+    if apart:
+        most = max(surfaces[key].deviation.max_mm for key in apart)  # type: ignore[union-attr]  # apart has deviations
+        text = f"so few triangles parted the walls of {len(apart)} neighbours, each moved by up to {most:.2f} mm"
+        yield Fact("budget", text, {"apart": apart})
     for key, surface in surfaces.items():
         raw = surface.raw_volume_ml
         now = volume_ml(surface.vertices, surface.faces)

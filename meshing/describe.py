@@ -9,7 +9,8 @@ import numpy as np
 from meshing.case import Case
 from meshing.crossings import crossings
 from meshing.segmentation import segment_volumes
-from meshing.surface import area_mm2, check
+from meshing.split import together
+from meshing.surface import Surface, area_mm2, check
 from meshing.volume import Fact, Grid
 
 Row = dict[str, Any]
@@ -56,6 +57,17 @@ def _surface_row(case: Case, key: str) -> Row:
     }
 
 
+def crossings_between(case: Case) -> int:
+    """Pairs of triangles that run through each other, within structures and between those of one label layer."""
+    layers: dict[tuple[str, int], list[Surface]] = {}
+    for name, segmentation in case.segmentations.items():
+        for segment in segmentation.segments:
+            if segment.key in case.surfaces:
+                layers.setdefault((name, segment.layer), []).append(case.surfaces[segment.key])
+    walls = [together(surfaces) for surfaces in layers.values()]
+    return sum(len(crossings(wall.vertices, wall.faces)) for wall in walls)
+
+
 def quality_rows(case: Case) -> list[Row]:
     """One row per surface: what smoothing and decimation did to it, and whether it is sound."""
     rows = []
@@ -70,6 +82,7 @@ def quality_rows(case: Case) -> list[Row]:
                 "voxel_volume_ml": voxels,
                 "volume_ml": row["volume_ml"],
                 "volume_change": row["volume_ml"] / voxels - 1 if voxels else 0.0,
+                "is_decimated": surface.deviation is not None,
                 "mean_deviation_mm": row["mean_deviation_mm"],
                 "max_deviation_mm": row["max_deviation_mm"],
                 "triangles": row["triangles"],
@@ -84,7 +97,8 @@ def quality_rows(case: Case) -> list[Row]:
 def volume_spread_ml(case: Case, key: str) -> float:
     """How much the volume changes when the surface moves by half a voxel all round, in ml.
 
-    No drawing on voxels knows its boundary better; what the drawer got wrong comes on top.
+    No drawing on voxels knows its boundary better, and surfaces after the scan's edges rest on one; what the drawer got
+    wrong comes on top.
     """
     surface = case.surface(key)
     made_from = case.segmentations.get(surface.made_from)

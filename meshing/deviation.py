@@ -40,6 +40,13 @@ _MOST_ROUND = 800
 """Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
 
 
+_MOST_LOOKS = 5_000
+"""Over all labels; tens of thousands of specks have little to look for."""
+
+_FINE_ALL = 600_000
+"""Fine triangles up to which every vertex is asked."""
+
+
 def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviation:
     """Two-sided distance between surfaces, in mm.
 
@@ -156,6 +163,8 @@ def _samples(walls: Walls, extents: _Extents, *, is_coarse: bool) -> _Samples:
     even = np.minimum(_EVEN, 8 * extents.triangles)  # a speck needs fewer, and there may be ten thousands of them
     density = np.where(extents.areas > 0, even / np.maximum(extents.areas, 1e-30), 0.0)
     step = np.maximum(-(-extents.triangles // (_COARSE_TRIANGLES if is_coarse else _FINE_TRIANGLES)), 1)
+    if not is_coarse and len(walls.faces) <= _FINE_ALL:
+        step[:] = 1
     step[0] = np.iinfo(np.int64).max
     room = int(even.sum()) + 7 * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
     made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room), np.empty(room, np.int32))
@@ -207,10 +216,19 @@ def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> 
     """The vertices round the farthest samples, as far as one and a half times the space between samples."""
     taken = np.minimum(extents.triangles, 3 * _FINE_TRIANGLES)
     reach = 1.5 * np.sqrt(extents.areas / np.maximum(taken, 1))
-    room = len(found.rows) * _MOST_ROUND
+    rows = found.rows[:_MOST_LOOKS]
+    room = len(rows) * _MOST_ROUND
     points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
     is_seen = np.zeros(len(bins.vertices), dtype=np.bool_)
-    used = _gather(samples.points[found.rows], reach[found.labels], found.labels, bins, is_seen, points, sides)
+    used = _gather(
+        samples.points[rows],
+        reach[found.labels[:_MOST_LOOKS]],
+        found.labels[:_MOST_LOOKS],
+        bins,
+        is_seen,
+        points,
+        sides,
+    )
     return _Samples(points[:used], sides[:used], np.zeros(used), np.zeros(used, np.int32))
 
 

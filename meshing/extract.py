@@ -10,20 +10,23 @@ import numpy as np
 
 from meshing.cubes import Smoothing, cubes_of
 from meshing.errors import SurfaceError
+from meshing.nets.lattice import tally
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Sizes, merge_tolerance_mm, reduced
-from meshing.segmentation import Segment, Segmentation
+from meshing.reduce import Sizes, holds_together, merge_tolerance_mm, reduced
+from meshing.segmentation import Labels, Segment, Segmentation
+from meshing.simplify import simplify
 from meshing.split import surfaces_of
 from meshing.surface import Deviation, Surface, require_sound
 from meshing.untangle import untangled
-from meshing.volume import Volume, Voxels
+from meshing.volume import Volume, Voxels, is_same_grid
 from meshing.walls import Walls
 
 Method = Literal["nets", "marching-cubes"]
 
 _WORTH_MERGING = 3
-"""Times the wanted triangles from which flat cells are merged before edges collapse: it is ten times faster."""
+_MANY = 1_000_000
+"""Triangles, and times the wanted ones, from which flat cells are merged before edges collapse: ten times faster."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ def extract(
         Only these segments; all when None.
     budget
         Triangles over all segments, for nets; every one when None. What that costs stands in each surface's deviation.
-
     image
         Grey values on the same grid, for nets: walls move to the edges that it shows, to a tenth of a voxel. Volumes
         are then those of the image's edges, not of the labels.
@@ -71,6 +73,10 @@ def extract(
     NotFoundError
         If a key is not in the segmentation.
     """
+    if budget is not None and budget < 4:
+        raise SurfaceError(
+            f"a budget of {budget} triangles", where=segmentation.source, hint="no closed surface has fewer than 4"
+        )
     wanted = [segmentation.segment(key) for key in keys] if keys is not None else list(segmentation.segments)
     if extraction.method == "marching-cubes":
         return cubes_of(segmentation, extraction.smoothing, keys=[s.key for s in wanted], progress=progress)
@@ -79,7 +85,8 @@ def extract(
     nets: dict[int, Netted] = {}
     for number, layer in enumerate(layers):
         step = part(progress, 0.5 * number / len(layers), 0.5 * (number + 1) / len(layers))
-        net = netted(segmentation.layers[layer], segmentation.grid, extraction.nets, image=voxels, progress=step)
+        labels = _only(segmentation.layers[layer], [segment.label for segment in wanted if segment.layer == layer])
+        net = netted(labels, segmentation.grid, extraction.nets, image=voxels, progress=step)
         if net is not None:
             nets[layer] = net
     surfaces: dict[str, Surface] = {}
@@ -93,10 +100,22 @@ def extract(
     return {segment.key: surfaces[segment.key] for segment in wanted if segment.key in surfaces}
 
 
+def _only(layer: Labels, wanted: Sequence[int]) -> Labels:
+    """The layer without the labels that nobody asked for: their walls would take triangles from the others."""
+    if layer.dtype not in (np.uint8, np.uint16):
+        raise SurfaceError(f"labels are {layer.dtype}, not uint8 or uint16", where="labels", hint="convert the layer")
+    present = np.flatnonzero(tally(layer.reshape(-1, order="A"), int(layer.max(initial=0)) + 1))
+    if set(present.tolist()) <= {0, *wanted}:
+        return layer
+    kept = np.zeros(int(present[-1]) + 1, layer.dtype)
+    numbers = [label for label in wanted if label < len(kept)]
+    kept[numbers] = numbers
+    blanked: Labels = kept[layer]
+    return blanked
+
+
 def _on_grid(image: Volume, segmentation: Segmentation) -> Voxels:
-    if image.grid.shape != segmentation.grid.shape or not np.allclose(
-        image.grid.voxel_to_patient, segmentation.grid.voxel_to_patient, atol=1e-4
-    ):
+    if not is_same_grid(image.grid, segmentation.grid):
         raise SurfaceError(
             f"the image has {image.grid.shape} voxels, the labels {segmentation.grid.shape}, or they lie elsewhere",
             where=segmentation.source,
@@ -119,7 +138,9 @@ def _surfaces_of_net(
         progress(0.5, "looking for walls that cross")
         return _sound(untangled(walls), keys)
     start: Walls | None = None
-    if _seen(net) > _WORTH_MERGING * budget:
+    if not holds_together(walls, budget):
+        return simplify(_sound(untangled(walls), keys), budget, neighbours=[list(keys.values())], progress=progress)
+    if _seen(net) > max(_WORTH_MERGING * budget, _MANY):
         progress(0.1, "merging flat cells")
         start = fewer_walls_of(net, merge_tolerance_mm(sizes))
     result = reduced(walls, budget, sizes, start=start, progress=progress)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.balance import restored, sizes_mm
-from meshing.collapse import collapse
+from meshing.collapse import collapse, fixed_vertices
 from meshing.deviation import deviations
 from meshing.progress import Progress, part, silent
 from meshing.surface import Deviation
@@ -27,6 +27,9 @@ _STRAY = 0.02
 _MOST_STRAY_MM = 0.1
 
 _ATTEMPTS = 3
+
+_ROOM = 11
+"""Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
 
 _ENOUGH = 200
 """Triangles that no part needs to go below while a quarter of the budget reaches for all: a cyst stays round."""
@@ -82,14 +85,28 @@ def reduced(
     least = dict.fromkeys(range(1, labels), min(budget // max(4 * named, 1), _ENOUGH))
     fewer = start or walls
     for attempt in range(_ATTEMPTS):
+        before = len(fewer.faces)
         # A wall counts for both its parts, and which walls keep more than others only shows afterwards.
         allowed = int(budget * len(fewer.faces) / triangles_seen(fewer) * 0.995**attempt)
         fewer = collapse(fewer, allowed, weights, least=least, progress=part(progress, 0.1, 0.6))
-        if triangles_seen(fewer) <= budget:
+        if triangles_seen(fewer) <= budget or len(fewer.faces) > 0.99 * before:
             break
     edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
-    fewer = untangled(restored(fewer, sizes.volumes_mm3, edge_mm / 4))
+    fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
+    straight = untangled(fewer)
+    if straight is not fewer:  # what was drawn straight shrank
+        fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
     return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
+
+
+def holds_together(walls: Walls, budget: int) -> bool:
+    """Whether so few triangles over all parts leave shared walls any freedom.
+
+    Vertices where curves meet or parts touch stay, and each needs triangles; when they take most of the budget, the
+    rest would be stripped bare. Then every part is better off by itself.
+    """
+    allowed = budget * len(walls.faces) / max(triangles_seen(walls), 1)
+    return allowed >= _ROOM * fixed_vertices(walls)
 
 
 def triangles_seen(walls: Walls) -> int:

@@ -1,4 +1,4 @@
-"""Triangles that a decimator left non-manifold become manifold again; positions stay where they are.
+"""Triangles that touch themselves become manifold; positions stay where they are.
 
 Three moves, all combinatorial: doubled and degenerate faces go; at an edge with more than two faces each face is paired
 with the neighbour that it encloses solid with, and every fan of faces round a vertex gets a vertex of its own; two

@@ -9,7 +9,7 @@ import numpy as np
 
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Reduced, reduced, sizes_of
+from meshing.reduce import Reduced, holds_together, reduced, sizes_of
 from meshing.split import surfaces_of, together, walls_around
 from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
 
@@ -36,7 +36,8 @@ def simplify(
     ----------
     neighbours
         Keys of surfaces that were cut from the same walls, group by group; what they share stays shared. Others are
-        simplified by themselves.
+        simplified by themselves. So are neighbours when the budget leaves shared walls no freedom; their deviation
+        then says `is_apart`.
 
     Raises
     ------
@@ -102,9 +103,17 @@ def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
     walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
+    if len(before) > 1 and not holds_together(walls, share):
+        return {key: _apart(surface) for key, surface in simplify(before, share, progress=progress).items()}
     result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
+
+
+def _apart(surface: Surface) -> Surface:
+    if surface.deviation is None:
+        return surface
+    return replace(surface, deviation=replace(surface.deviation, is_apart=True))
 
 
 def _checked(before: Surface, after: Surface | None, result: Reduced, label: int) -> Surface:
@@ -124,4 +133,5 @@ def _checked(before: Surface, after: Surface | None, result: Reduced, label: int
 def _added(before: Deviation | None, step: Deviation) -> Deviation:
     if before is None:
         return step
-    return Deviation(before.mean_mm + step.mean_mm, before.max_mm + step.max_mm)
+    is_apart = before.is_apart or step.is_apart
+    return Deviation(before.mean_mm + step.mean_mm, before.max_mm + step.max_mm, is_apart)

@@ -9,7 +9,7 @@ from meshing.nets.make import NetSettings
 from meshing.segmentation import Segment, Segmentation
 from meshing.simplify import simplify
 from meshing.terminology import Structure
-from meshing.volume import Grid
+from meshing.volume import Grid, Volume
 
 
 def warm() -> None:
@@ -22,6 +22,9 @@ def warm() -> None:
         blocks = Segmentation((layer,), Grid((20, 20, 20), np.eye(4)), segments, "drawn by rule")
         extract(blocks, Extraction(nets=NetSettings(is_fine=True)), budget=400)
         simplify(extract(blocks), 400, neighbours=[["a", "b"]])
+        for kind in (np.int16, np.float32):
+            voxels = np.asfortranarray(np.where(layer == 1, 300, 50).astype(kind))
+            extract(blocks, image=Volume(voxels, blocks.grid, "CT", "HU"))
 
 
 if __name__ == "__main__":

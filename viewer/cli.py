@@ -119,9 +119,7 @@ def _build(commands: Any) -> None:
         help="where walls go: to the scan's edges, or with the labels (default: auto, edges for presets)",
     )
     command.add_argument("--fine", action="store_true", help="nets on voxels cut in eight: rounder vessels, more time")
-    command.add_argument(
-        "--quality", action="store_true", help="print what smoothing and decimation did"
-    )
+    command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did")
     command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
     _limits(command)
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from meshing.collapse.mesh import Mesh, Stock, opened, packed, turned
+from meshing.collapse.mesh import FIXED, Mesh, Stock, opened, packed, turned
 from meshing.collapse.quadrics import Quadrics, add_plane_quadrics, middle_of, quadrics_of, table_of, thickness_weights
 from meshing.collapse.sweeps import costs, sweep
 from meshing.errors import SurfaceError
@@ -78,6 +78,12 @@ def collapse(
     mesh, numbers = _decimated(mesh, budget, _stock(walls, least or {}), progress)
     sides = walls.sides[numbers]
     return Walls(mesh.points + origin, turned(np.array(mesh.faces), sides), sides)
+
+
+def fixed_vertices(walls: Walls) -> int:
+    """How many vertices no collapse can move or remove: where curves meet, or parts touch in an edge or a point."""
+    faces = turned(np.array(walls.faces), walls.sides)
+    return int(np.count_nonzero(opened(faces, walls.vertices, None).kind == FIXED))
 
 
 def _stock(walls: Walls, least: Mapping[int, int]) -> Stock:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.errors import SurfaceError
 from meshing.nets.balance import balanced, weighed
 from meshing.nets.curves import sharpened
 from meshing.nets.edges import moved_to_edges
@@ -79,6 +80,7 @@ def netted(
     image
         Grey values on the same grid: where they show an edge, walls move there. Not looked at when `is_fine`.
     """
+    _refuse_shear(grid)
     crop = cropped(layer)
     if crop is None:
         return None
@@ -104,6 +106,17 @@ def netted(
         moves, _ = moved_to_edges(net, found.moves, pieces=walls, scene=scene)
         found = weighed(net, moves, walls, len(wanted), spacing)
     return Netted(net, found.points, *walls, found.volumes_mm3, found.areas_mm2, frame)
+
+
+def _refuse_shear(grid: Grid) -> None:
+    """Distances along axes that are not at right angles would be wrong, and so would every volume."""
+    upright = abs(np.linalg.det(grid.voxel_to_patient[:3, :3])) / np.prod(grid.spacing_mm)
+    if upright < 0.999:
+        raise SurfaceError(
+            f"the axes of the grid are sheared: its voxels have {100 * upright:.1f} % of the volume of upright ones",
+            where="grid",
+            hint="resample the labels onto a grid with axes at right angles",
+        )
 
 
 def walls_of(netted: Netted) -> Walls:
@@ -159,8 +172,6 @@ def _twice(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 def _doubled(voxels: Flat, shape: tuple[int, int, int]) -> Flat:
     """Every voxel in eight."""
-    from meshing.errors import SurfaceError
-
     try:
         big = voxels.reshape(shape[::-1])
         for axis in range(3):

@@ -8,9 +8,10 @@ from typing import Any
 
 from meshing.atomic import write_bytes
 from meshing.build import BuildSettings, Built, build
+from meshing.case import Case
 from meshing.casefile import DISCLAIMER, is_case, write_case
-from meshing.describe import fact_row, grid_row, quality_rows, structure_rows
-from meshing.errors import CaseError
+from meshing.describe import crossings_between, fact_row, grid_row, quality_rows, structure_rows
+from meshing.errors import CaseError, SurfaceError
 from meshing.extract import Extraction
 from meshing.importing.scan import SeriesChoice
 from meshing.nets.make import NetSettings
@@ -30,6 +31,10 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         budget=options.budget,
         limits=limits_of(options),
     )
+    if (options.edges == "image" or options.fine) and options.method != "nets":
+        raise SurfaceError("marching cubes know neither --fine nor --edges image", hint="leave --method out")
+    if options.edges == "image" and options.fine:
+        raise SurfaceError("--fine follows the labels, --edges image the scan", hint="choose one of the two")
     if is_case(options.scan):
         raise CaseError("that is a case, not a scan", where=options.scan, hint="see what it holds: anatomyxr info CASE")
     if options.keep_link and options.keep_link.resolve().is_relative_to(options.case.resolve()):
@@ -40,7 +45,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if options.keep_link:  # before the case: a rebuild would make other identifiers
         write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
     write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
-    quality = {"quality": quality_rows(built.case)} if options.quality else {}
+    quality = _quality(built.case) if options.quality else {}
     return {"case": str(options.case), **report(built), **quality}
 
 
@@ -53,6 +58,10 @@ def report(built: Built) -> dict[str, Any]:
         "seconds": dict(built.seconds),
         "disclaimer": DISCLAIMER,
     }
+
+
+def _quality(case: Case) -> dict[str, Any]:
+    return {"quality": quality_rows(case), "crossings": crossings_between(case)}
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -76,7 +85,11 @@ def as_text(result: dict[str, Any]) -> str:
         ],
     )
     if "quality" in result:
-        lines += ["", *_quality_table(result["quality"])]
+        lines += [
+            "",
+            *_quality_table(result["quality"]),
+            f"triangles that cross, neighbours' too: {result['crossings']}",
+        ]
     lines += ["", *(f"· {fact['text']}" for fact in result["facts"])]
     lines += ["", ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())]
     return "\n".join([*lines, DISCLAIMER])
@@ -91,8 +104,8 @@ def _quality_table(rows: list[dict[str, Any]]) -> list[str]:
             (
                 row["name"],
                 f"{100 * row['volume_change']:+.2f} %",
-                f"{row['mean_deviation_mm']:.3f}",
-                f"{row['max_deviation_mm']:.3f}",
+                f"{row['mean_deviation_mm']:.3f}" if row["is_decimated"] else "–",
+                f"{row['max_deviation_mm']:.3f}" if row["is_decimated"] else "–",
                 row["triangles"],
                 "yes" if row["closed"] else "NO",
                 "yes" if row["manifold"] else "NO",
