@@ -126,3 +126,15 @@ def test_info_names_series_without_patient(real_data: Find) -> None:
     assert series["shape"] == [512, 512, 78]
     assert series["spacing_mm"] == pytest.approx([0.78125, 0.78125, 1.0])
     assert "LIDC" not in str(series)
+
+
+@pytest.mark.slow
+def test_any_sensible_budget_gives_a_verified_model(real_data: Find, tmp_path: Path) -> None:
+    """Shared walls without freedom, lost branches, volumes off: each failed at one budget and not at the next."""
+    folder = real_data("ct_abdomen_labels")
+    case = tmp_path / "case"
+    answer("build", folder / "example_ct.nii.gz", case, "--labels", folder / "example_seg.nii.gz")
+    for budget in (12_000, 15_000, 20_000, 30_000, 40_000, 60_000):
+        model = answer("export", case, tmp_path / f"{budget}.glb", "--budget", budget)
+        assert model["verified"] is True
+        assert model["triangles"] <= budget

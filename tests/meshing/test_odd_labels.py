@@ -53,6 +53,47 @@ def test_thousands_of_labels_up_to_the_largest_number_of_16_bits() -> None:
     assert middle == pytest.approx(at[-1] + [0.5, 0, 0], abs=1e-3)
 
 
+@pytest.mark.slow
+def test_65535_labels_have_65535_surfaces() -> None:
+    labels = np.zeros((166, 166, 166), np.uint16)
+    at = np.argwhere(np.ones((41, 41, 41)))[:65_535] * 4 + 1
+    labels[at[:, 0], at[:, 1], at[:, 2]] = np.arange(1, 65_536)
+    surfaces = extract(layer_of(labels), budget=500_000)
+    assert len(surfaces) == 65_535
+    assert_sound(dict(list(surfaces.items())[::5_000]))
+
+
+@pytest.mark.parametrize("budget", [0, -5, 3])
+def test_budget_of_less_than_a_tetrahedron_is_an_error(budget: int) -> None:
+    with pytest.raises(SurfaceError, match=f"budget of {budget} triangles"):
+        extract(layer_of(np.ones((4, 4, 4), np.uint8)), budget=budget)
+
+
+def test_sheared_grid_is_an_error_with_how_much() -> None:
+    matrix = np.eye(4)
+    matrix[0, 2] = 0.6
+    with pytest.raises(SurfaceError, match="sheared"):
+        extract(layer_of(np.ones((4, 4, 4), np.uint8), Grid((4, 4, 4), matrix)))
+
+
+def test_labels_of_another_type_are_an_error_with_its_name() -> None:
+    layer = np.ones((4, 4, 4), bool)
+    shape = layer_of(layer.astype(np.uint8))
+    wrong = Segmentation((layer,), shape.grid, shape.segments, "test")
+    with pytest.raises(SurfaceError, match="labels are bool"):
+        extract(wrong)
+
+
+def test_labels_that_nobody_asked_for_take_no_triangles() -> None:
+    labels = np.zeros((40, 20, 20), np.uint8)
+    labels[2:18, 2:18, 2:18] = 1
+    labels[18:38, 2:18, 2:18] = 2
+    both = layer_of(labels)
+    alone = extract(both, keys=["part_1"], budget=1_500)["part_1"]
+    assert len(alone.faces) > 1_300
+    assert_sound({"part_1": alone})
+
+
 def test_ten_thousand_islands_stay_ten_thousand_however_small_the_budget() -> None:
     labels = np.zeros((90, 90, 90), np.uint8)
     at = np.argwhere(np.ones((22, 22, 22)))[:10_000] * 4 + 1

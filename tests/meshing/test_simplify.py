@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from meshing.crossings import crossings
 from meshing.deviation import deviation, distances_mm
 from meshing.errors import SurfaceError
 from meshing.extract import extract
 from meshing.repair import repair
 from meshing.segmentation import Segment, Segmentation
 from meshing.simplify import simplify
-from meshing.surface import Surface, check, largest_change
+from meshing.split import together
+from meshing.surface import Surface, check, largest_change, volume_ml
 from meshing.terminology import Structure
 from tests.shapes import ball, capsule, labelled, middle_of, upright_grid
 
@@ -157,3 +159,59 @@ def test_check_notices_every_kind_of_fault() -> None:
     two = np.vstack([tetra, -tetra[1:]])
     point_touch = np.vstack([faces, np.array([[0, 4, 5], [0, 6, 4], [0, 5, 6], [4, 6, 5]])])
     assert check(Surface(two, point_touch, "t")).pinched_vertices == 1
+
+
+@pytest.fixture(scope="module")
+def halves() -> dict[str, Surface]:
+    """A ball of two labels, and a third part that touches both."""
+    grid = upright_grid((70, 70, 60), (0.7, 0.7, 1.0))
+    middle = middle_of(grid)
+    upper = lambda p: ball(middle, 20.0)(p) & (p[..., 2] > middle[2])  # noqa: E731
+    lower = lambda p: ball(middle, 20.0)(p) & (p[..., 2] <= middle[2])  # noqa: E731
+    beside = lambda p: ball(middle + [14.0, 0, 0], 9.0)(p) & ~ball(middle, 20.0)(p)  # noqa: E731
+    return extract(labelled(grid, {"upper": upper, "lower": lower, "beside": beside}))
+
+
+def twins(surfaces: dict[str, Surface]) -> int:
+    """Triangles that two surfaces have, to the last bit."""
+    seen: dict[frozenset[tuple[float, ...]], int] = {}
+    for surface in surfaces.values():
+        for corners in surface.vertices[surface.faces].tolist():
+            key = frozenset(map(tuple, corners))
+            seen[key] = seen.get(key, 0) + 1
+    return sum(count == 2 for count in seen.values())
+
+
+@pytest.mark.parametrize("budget", [8_000, 2_500])
+def test_neighbours_still_share_their_walls_when_simplified_together(halves: dict[str, Surface], budget: int) -> None:
+    smaller = simplify(halves, budget, neighbours=[list(halves)])
+    walls = together(list(smaller.values()))
+    assert sum(len(s.faces) for s in smaller.values()) <= budget
+    assert twins(smaller) == np.count_nonzero(walls.sides[:, 1]) > 0.1 * len(walls.faces)
+    assert len(crossings(walls.vertices, walls.faces)) == 0
+    for key, surface in smaller.items():
+        assert surface.deviation and not surface.deviation.is_apart
+        found = check(surface)
+        assert found.is_closed and found.is_manifold, key
+        assert found.volume_ml == pytest.approx(volume_ml(halves[key].vertices, halves[key].faces), rel=0.005)
+
+
+def test_simplified_alone_neighbours_part(halves: dict[str, Surface]) -> None:
+    """The control: the walls are shared because they are simplified together."""
+    assert twins(simplify(halves, 2_500)) < 20
+
+
+def test_where_touching_points_leave_no_freedom_parts_are_simplified_apart_and_say_so() -> None:
+    rng = np.random.default_rng(0)
+    grid = upright_grid((30, 30, 30), (1.0, 1.0, 1.0))
+    fields = [gaussian_filter(rng.normal(size=grid.shape), 1.0) for _ in range(4)]
+    labels = np.asfortranarray(np.argmax(fields, axis=0).astype(np.uint8))
+    segments = tuple(Segment(f"part_{n}", n, 0, Structure(f"part_{n}", "p", "p")) for n in (1, 2, 3))
+    shape = Segmentation((labels,), grid, segments, "test")
+    full = extract(shape)
+    small = extract(shape, budget=sum(len(s.faces) for s in full.values()) // 4)
+    for key, surface in small.items():
+        found = check(surface)
+        assert found.is_closed and found.is_manifold
+        assert surface.deviation and surface.deviation.is_apart
+        assert found.volume_ml == pytest.approx(volume_ml(full[key].vertices, full[key].faces), rel=0.05)

@@ -12,6 +12,7 @@ from meshing.extract import extract
 from meshing.importing.labels import read_labels
 from meshing.importing.scan import import_scan
 from meshing.nets.make import NetSettings, netted, walls_of
+from meshing.split import together
 from meshing.untangle import untangled
 from meshing.walls import Walls
 
@@ -55,6 +56,8 @@ def test_real_organs_hardly_cross_themselves(real_data) -> None:
     folder = real_data("ct_abdomen_labels")
     scan = import_scan(folder / "example_ct.nii.gz").volume
     labels, _ = read_labels(folder / "example_seg.nii.gz", scan.grid)
-    surfaces = surfaces_of({"labels": labels}, BuildSettings(budget=60_000))
-    count = sum(len(crossings(surface.vertices, surface.faces)) for surface in surfaces.values())
-    assert count <= 3, "pairs of 60,000 triangles"
+    for budget, most in ((600_000, 2), (60_000, 8)):
+        surfaces = surfaces_of({"labels": labels}, BuildSettings(budget=budget))
+        assert sum(len(crossings(surface.vertices, surface.faces)) for surface in surfaces.values()) == 0
+        walls = together(list(surfaces.values()))
+        assert len(crossings(walls.vertices, walls.faces)) <= most, "between neighbours"
