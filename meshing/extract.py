@@ -138,11 +138,11 @@ def _surfaces_of_net(
         progress(0.5, "looking for walls that cross")
         return _sound(untangled(walls), keys)
     start: Walls | None = None
-    if not holds_together(walls, budget):
-        return simplify(_sound(untangled(walls), keys), budget, neighbours=[list(keys.values())], progress=progress)
     if _seen(net) > max(_WORTH_MERGING * budget, _MANY):
         progress(0.1, "merging flat cells")
         start = fewer_walls_of(net, merge_tolerance_mm(sizes))
+    if not holds_together(start or walls, budget):
+        return simplify(_sound(untangled(walls), keys), budget, neighbours=[list(keys.values())], progress=progress)
     result = reduced(walls, budget, sizes, start=start, progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {

@@ -18,7 +18,7 @@ from meshing.threads import kernel
 
 Array = npt.NDArray[Any]
 
-_ROUNDS = 3
+_ROUNDS = 2
 
 _STAY = 0.1
 """Weight of staying against that of a plane."""
