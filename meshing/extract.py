@@ -15,7 +15,7 @@ from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls
 from meshing.progress import Progress, part, silent
 from meshing.reduce import Sizes, holds_together, merge_tolerance_mm, reduced
 from meshing.segmentation import Labels, Segment, Segmentation
-from meshing.simplify import simplify
+from meshing.simplify import SMALLEST, simplify
 from meshing.split import surfaces_of
 from meshing.surface import Deviation, Surface, require_sound
 from meshing.untangle import untangled
@@ -142,7 +142,8 @@ def _surfaces_of_net(
         progress(0.1, "merging flat cells")
         start = fewer_walls_of(net, merge_tolerance_mm(sizes))
     if not holds_together(start or walls, budget):
-        return simplify(_sound(untangled(walls), keys), budget, neighbours=[list(keys.values())], progress=progress)
+        whole = _sound(untangled(walls), keys)
+        return simplify(whole, max(budget, SMALLEST * len(whole)), neighbours=[list(whole)], progress=progress)
     result = reduced(walls, budget, sizes, start=start, progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {

@@ -28,6 +28,9 @@ _MOST_STRAY_MM = 0.1
 
 _ATTEMPTS = 3
 
+_TURNS = 3
+"""Times that parts which lost a branch are given more, at the others' cost."""
+
 _ROOM = 11
 """Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
 
@@ -80,23 +83,54 @@ def reduced(
     """
     labels = len(sizes.volumes_mm3)
     claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
-    weights = {label: float(claims[label]) for label in range(1, labels)}
     named = int(np.count_nonzero(sizes.areas_mm2[1:]))
-    least = dict.fromkeys(range(1, labels), min(budget // max(4 * named, 1), _ENOUGH))
-    fewer = start or walls
-    for attempt in range(_ATTEMPTS):
-        before = len(fewer.faces)
-        # A wall counts for both its parts, and which walls keep more than others only shows afterwards.
-        allowed = int(budget * len(fewer.faces) / triangles_seen(fewer) * 0.995**attempt)
-        fewer = collapse(fewer, allowed, weights, least=least, progress=part(progress, 0.1, 0.6))
-        if triangles_seen(fewer) <= budget or len(fewer.faces) > 0.99 * before:
+    least = np.full(labels, min(budget // max(4 * named, 1), _ENOUGH))
+    for turn in range(_TURNS):
+        step = part(progress, turn / _TURNS, (turn + 1) / _TURNS)
+        fewer = _collapsed(start or walls, budget, claims, least, part(step, 0.0, 0.6))
+        edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
+        fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
+        straight = untangled(fewer)
+        if straight is not fewer:  # what was drawn straight shrank
+            fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
+        found = deviations(fewer, walls, progress=part(step, 0.6, 1.0))
+        faces = np.bincount(fewer.sides.ravel(), minlength=labels)
+        strayed = _strayed(found, sizes.areas_mm2, faces)
+        if len(strayed) == 0 or named < 2:
             break
-    edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
-    fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
-    straight = untangled(fewer)
-    if straight is not fewer:  # what was drawn straight shrank
-        fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
-    return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
+        claims[strayed] *= 8.0
+        least[strayed] = 2 * faces[strayed]
+    return Reduced(fewer, found)
+
+
+def _collapsed(walls: Walls, budget: int, claims: Array, least: Array, progress: Progress) -> Walls:
+    """The walls within the budget over all parts, as near as it can be had."""
+    weights = dict(enumerate(claims.tolist()))
+    floors = dict(enumerate(least.astype(int).tolist()))
+    for attempt in range(_ATTEMPTS):
+        before = len(walls.faces)
+        # A wall counts for both its parts, and which walls keep more than others only shows afterwards.
+        allowed = int(budget * before / triangles_seen(walls) * 0.995**attempt)
+        walls = collapse(walls, allowed, weights, least=floors, progress=progress)
+        if triangles_seen(walls) <= budget or len(walls.faces) > 0.99 * before:
+            break
+    return walls
+
+
+def _strayed(found: Mapping[int, Deviation], areas_mm2: Array, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Labels that lost a branch: somewhere they are further off than the edges of an even mesh of so many triangles."""
+    return np.array(
+        [
+            label
+            for label, lost in found.items()
+            if faces[label] and np.isfinite(lost.max_mm) and lost.max_mm > _even_edge_mm(areas_mm2[label], faces[label])
+        ],
+        np.int64,
+    )
+
+
+def _even_edge_mm(area_mm2: float, faces: int) -> float:
+    return float(np.sqrt(4.0 / np.sqrt(3.0) * area_mm2 / faces))
 
 
 def holds_together(walls: Walls, budget: int) -> bool:

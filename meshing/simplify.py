@@ -104,7 +104,8 @@ def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -
         return dict(before)
     walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
     if len(before) > 1 and not holds_together(walls, share):
-        return {key: _apart(surface) for key, surface in simplify(before, share, progress=progress).items()}
+        alone = simplify(before, max(share, SMALLEST * len(before)), progress=progress)
+        return {key: _apart(surface) for key, surface in alone.items()}
     result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
