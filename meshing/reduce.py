@@ -31,6 +31,15 @@ _ATTEMPTS = 3
 _TURNS = 3
 """Times that parts which lost a branch are given more, at the others' cost."""
 
+_BRANCH = 0.6
+_OF_SIZE = 0.05
+_SMALL_MM = 1.0
+"""Shares of an even mesh's edge and of a part's size, from which a lost branch is suspected. An export refuses 1, with what the
+case's own surface had lost before."""
+
+_FOR_BRANCHES = 0.6
+"""Share of the budget that may be promised."""
+
 _ROOM = 11
 """Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
 
@@ -94,12 +103,14 @@ def reduced(
         if straight is not fewer:  # what was drawn straight shrank
             fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
         found = deviations(fewer, walls, progress=part(step, 0.6, 1.0))
-        faces = np.bincount(fewer.sides.ravel(), minlength=labels)
-        strayed = _strayed(found, sizes.areas_mm2, faces)
+        strayed = _strayed(found, fewer, sizes.areas_mm2)
         if len(strayed) == 0 or named < 2:
             break
         claims[strayed] *= 8.0
-        least[strayed] = 2 * faces[strayed]
+        faces = np.bincount(fewer.sides.ravel(), minlength=labels)
+        for label in strayed:  # the worst first, as long as something is left for the others
+            if least.sum() + 2 * faces[label] - least[label] <= _FOR_BRANCHES * budget:
+                least[label] = 2 * faces[label]
     return Reduced(fewer, found)
 
 
@@ -117,20 +128,28 @@ def _collapsed(walls: Walls, budget: int, claims: Array, least: Array, progress:
     return walls
 
 
-def _strayed(found: Mapping[int, Deviation], areas_mm2: Array, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Labels that lost a branch: somewhere they are further off than the edges of an even mesh of so many triangles."""
-    return np.array(
-        [
-            label
-            for label, lost in found.items()
-            if faces[label] and np.isfinite(lost.max_mm) and lost.max_mm > _even_edge_mm(areas_mm2[label], faces[label])
-        ],
-        np.int64,
-    )
+def _strayed(found: Mapping[int, Deviation], walls: Walls, areas_mm2: Array) -> npt.NDArray[np.int64]:
+    """Labels that lost a branch, the worst first.
+
+    Further off than the edges of an even mesh of so many triangles, or than a twentieth of their size.
+    """
+    faces = np.bincount(walls.sides.ravel(), minlength=len(areas_mm2))
+    even_mm = np.sqrt(4.0 / np.sqrt(3.0) * areas_mm2 / np.maximum(faces, 1))
+    limit = _BRANCH * np.minimum(even_mm, np.maximum(_OF_SIZE * _sizes_mm(walls, len(areas_mm2)), _SMALL_MM))
+    share = {n: lost.max_mm / max(limit[n], 1e-9) for n, lost in found.items() if np.isfinite(lost.max_mm)}
+    return np.array(sorted((n for n in share if share[n] > 1), key=lambda n: -share[n]), np.int64)
 
 
-def _even_edge_mm(area_mm2: float, faces: int) -> float:
-    return float(np.sqrt(4.0 / np.sqrt(3.0) * area_mm2 / faces))
+def _sizes_mm(walls: Walls, labels: int) -> Array:
+    """(labels,): diagonal of each part's box."""
+    low, high = np.full((labels, 3), np.inf), np.full((labels, 3), -np.inf)
+    for side in range(2):
+        for corner in range(3):
+            places = walls.vertices[walls.faces[:, corner]]
+            np.minimum.at(low, walls.sides[:, side], places)
+            np.maximum.at(high, walls.sides[:, side], places)
+    diagonal: Array = np.linalg.norm(np.where(high >= low, high - low, 0.0), axis=1)
+    return diagonal
 
 
 def holds_together(walls: Walls, budget: int) -> bool:
