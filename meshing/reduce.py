@@ -28,23 +28,12 @@ _MOST_STRAY_MM = 0.1
 
 _ATTEMPTS = 3
 
-_TURNS = 3
-"""Times that parts which lost a branch are given more, at the others' cost."""
-
-_BRANCH = 0.6
-_OF_SIZE = 0.05
-_SMALL_MM = 1.0
-"""Shares of an even mesh's edge and of a part's size, from which a lost branch is suspected. An export refuses 1, with what the
-case's own surface had lost before."""
-
-_FOR_BRANCHES = 0.6
-"""Share of the budget that may be promised."""
+_PROMISED = 0.8
+_THIN_MM = 2.0
+"""Share of the budget that is shared out beforehand, and the thickness below which a part gets more of it."""
 
 _ROOM = 11
 """Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
-
-_ENOUGH = 200
-"""Triangles that no part needs to go below while a quarter of the budget reaches for all: a cyst stays round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,26 +81,28 @@ def reduced(
     """
     labels = len(sizes.volumes_mm3)
     claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
-    named = int(np.count_nonzero(sizes.areas_mm2[1:]))
-    least = np.full(labels, min(budget // max(4 * named, 1), _ENOUGH))
-    for turn in range(_TURNS):
-        step = part(progress, turn / _TURNS, (turn + 1) / _TURNS)
-        fewer = _collapsed(start or walls, budget, claims, least, part(step, 0.0, 0.6))
-        edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
-        fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
-        straight = untangled(fewer)
-        if straight is not fewer:  # what was drawn straight shrank
-            fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
-        found = deviations(fewer, walls, progress=part(step, 0.6, 1.0))
-        strayed = _strayed(found, fewer, sizes.areas_mm2)
-        if len(strayed) == 0 or named < 2:
-            break
-        claims[strayed] *= 8.0
-        faces = np.bincount(fewer.sides.ravel(), minlength=labels)
-        for label in strayed:  # the worst first, as long as something is left for the others
-            if least.sum() + 2 * faces[label] - least[label] <= _FOR_BRANCHES * budget:
-                least[label] = 2 * faces[label]
-    return Reduced(fewer, found)
+    given = np.bincount((start or walls).sides.ravel(), minlength=labels)
+    promised = np.minimum(_promised(sizes, budget), np.floor(0.9 * given))  # all give something
+    fewer = _collapsed(start or walls, budget, claims, promised, part(progress, 0.1, 0.6))
+    edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
+    fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
+    straight = untangled(fewer, most_mm=edge_mm / 4)
+    if straight is not fewer:  # what was drawn straight shrank
+        fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
+    return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
+
+
+def _promised(sizes: Sizes, budget: int) -> Array:
+    """(labels,): triangles that each part keeps, whatever the others' quadrics cost.
+
+    Quadrics alone would strip a smooth vertebra for the thousand twigs of a vein. Most of the budget is shared by
+    area^0.75, which favours the small, and by thinness; the rest goes where it costs most to save.
+    """
+    area = np.where(sizes.areas_mm2 > 0, sizes.areas_mm2, 0.0)
+    area[0] = 0.0
+    claim = area**0.75 * np.clip(_THIN_MM / sizes.thickness_mm, 1.0, 4.0)
+    promised: Array = np.floor(_PROMISED * budget * claim / max(claim.sum(), 1e-12))
+    return promised
 
 
 def _collapsed(walls: Walls, budget: int, claims: Array, least: Array, progress: Progress) -> Walls:
@@ -126,30 +117,6 @@ def _collapsed(walls: Walls, budget: int, claims: Array, least: Array, progress:
         if triangles_seen(walls) <= budget or len(walls.faces) > 0.99 * before:
             break
     return walls
-
-
-def _strayed(found: Mapping[int, Deviation], walls: Walls, areas_mm2: Array) -> npt.NDArray[np.int64]:
-    """Labels that lost a branch, the worst first.
-
-    Further off than the edges of an even mesh of so many triangles, or than a twentieth of their size.
-    """
-    faces = np.bincount(walls.sides.ravel(), minlength=len(areas_mm2))
-    even_mm = np.sqrt(4.0 / np.sqrt(3.0) * areas_mm2 / np.maximum(faces, 1))
-    limit = _BRANCH * np.minimum(even_mm, np.maximum(_OF_SIZE * _sizes_mm(walls, len(areas_mm2)), _SMALL_MM))
-    share = {n: lost.max_mm / max(limit[n], 1e-9) for n, lost in found.items() if np.isfinite(lost.max_mm)}
-    return np.array(sorted((n for n in share if share[n] > 1), key=lambda n: -share[n]), np.int64)
-
-
-def _sizes_mm(walls: Walls, labels: int) -> Array:
-    """(labels,): diagonal of each part's box."""
-    low, high = np.full((labels, 3), np.inf), np.full((labels, 3), -np.inf)
-    for side in range(2):
-        for corner in range(3):
-            places = walls.vertices[walls.faces[:, corner]]
-            np.minimum.at(low, walls.sides[:, side], places)
-            np.maximum.at(high, walls.sides[:, side], places)
-    diagonal: Array = np.linalg.norm(np.where(high >= low, high - low, 0.0), axis=1)
-    return diagonal
 
 
 def holds_together(walls: Walls, budget: int) -> bool:

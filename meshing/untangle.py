@@ -20,8 +20,11 @@ _RINGS = 4
 """Faces so far from a crossing are not looked at again until the end."""
 
 
-def untangled(walls: Walls) -> Walls:
-    """The walls with as few crossing triangles as some rounds of local smoothing leave."""
+def untangled(walls: Walls, *, most_mm: float = np.inf) -> Walls:
+    """The walls with as few crossing triangles as some rounds of local smoothing leave.
+
+    No vertex goes further than `most_mm` from where it was: a coarse tip is not worth a crossing less.
+    """
     found = crossings(walls.vertices, walls.faces) if len(walls.faces) else np.empty((0, 2), np.int32)
     if len(found) == 0:
         return walls
@@ -31,7 +34,7 @@ def untangled(walls: Walls) -> Walls:
     best = trial = walls
     for number in range(_ROUNDS):
         moving = tangled if number < _ROUNDS // 2 else _around(near, tangled)
-        trial = replace(trial, vertices=_straightened(trial, moving))
+        trial = replace(trial, vertices=_within(_straightened(trial, moving), walls.vertices, most_mm))
         found = crossings(trial.vertices, near)
         if len(found) < fewest:
             best, fewest = trial, len(found)
@@ -39,6 +42,15 @@ def untangled(walls: Walls) -> Walls:
             break
         tangled = np.unique(near[found])
     return best
+
+
+def _within(vertices: Points, before: Points, most_mm: float) -> Points:
+    if not np.isfinite(most_mm):
+        return vertices
+    step = vertices - before
+    length = np.linalg.norm(step, axis=1, keepdims=True)
+    kept: Points = before + step * np.minimum(1.0, most_mm / np.maximum(length, 1e-30))
+    return kept
 
 
 def _touching(walls: Walls, vertices: npt.NDArray[np.int32], rings: int) -> npt.NDArray[np.bool_]:
