@@ -38,7 +38,7 @@ class Net:
     xs
         (V,) int32: cell index along x.
     beside
-        (V, 4) int32: the vertices at −y, +y, −z, +z; v itself where the wall does not go there. Along x it is v ∓ 1.
+        (V, 4) uint32: the vertices at −y, +y, −z, +z; v itself where the wall does not go there. Along x it is v ∓ 1.
     links, stencil
         (V,) uint8: bits −x, +x, −y, +y, −z, +z. `links` says where the wall goes on; `stencil` is what a vertex is
         smoothed with: along the curve where three labels meet.
@@ -50,7 +50,7 @@ class Net:
     shape: tuple[int, int, int]
     start: npt.NDArray[np.int32]
     xs: npt.NDArray[np.int32]
-    beside: npt.NDArray[np.int32]
+    beside: npt.NDArray[np.uint32]
     links: npt.NDArray[np.uint8]
     stencil: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
@@ -77,8 +77,8 @@ def net_of(voxels: Flat, shape: tuple[int, int, int]) -> Net:
     xs = np.empty(many, np.int32)
     mask, links, stencil = (np.empty(many, np.uint8) for _ in range(3))
     over_rows(_fill, rows, voxels, width, depth, start, xs, mask, links, stencil)
-    beside = np.empty((many, 4), np.int32)
-    beside[:] = np.arange(many, dtype=np.int32)[:, None]
+    beside = np.empty((many, 4), np.uint32)  # unsigned, so that kernels need not ask whether −1 means the last
+    beside[:] = np.arange(many, dtype=np.uint32)[:, None]
     over_rows(_join, rows, depth, start, xs, links, beside)
     return Net(voxels, shape, start, xs, beside, links, stencil, mask)
 

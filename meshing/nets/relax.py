@@ -71,22 +71,22 @@ def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()
     # One more than there are vertices: the neighbour along +x is read whether it is one or not.
     moves, spare = np.zeros((count + 1, 3), np.float32), np.zeros((count + 1, 3), np.float32)
     lost, relay, share = np.zeros(count + 1, np.float32), np.zeros(count + 1, np.float32), np.empty(count, np.float32)
-    normals = normal_table(spacing)
+    normals, ways = normal_table(spacing), _way_table(spacing)
     curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
+    on_curve = _curve_neighbours(curve, net.beside, net.stencil, net.mask)
     bent = np.flatnonzero(net.stencil != net.links).astype(np.int32)
     over_rows(_shares, count, net.beside, net.links, net.mask, share)
     for number in range(relaxing.rounds):
         for _ in range(relaxing.steps):
-            over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, spacing, box)
+            over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, ways, box)
             _half_step_on_curves(bent, moves, spare, net.beside, net.stencil, spacing, box)
             moves, spare = spare, moves
         over_rows(_lost, count, moves, net.mask, normals, lost)
         for weight in relaxing.weights(is_early=2 * number < relaxing.rounds):
-            over_rows(_spread, count, lost, relay, net.beside, net.links, share, weight)
+            over_rows(_spread, count, lost, relay, net.beside, net.links, share, ways, weight)
             lost, relay = relay, lost
         over_rows(_give_back, count, moves, lost, net.mask, normals, box)
-        if len(curve):
-            _give_back_to_curves(curve, moves, net.beside, net.stencil, net.mask, box, 2 * relaxing.steps)
+        _give_back_to_curves(curve, on_curve, moves, box, 2 * relaxing.steps)
     return moves[:-1]
 
 
@@ -97,6 +97,19 @@ def normal_table(spacing_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     slopes = bits.astype(np.float64) @ ((2 * corners - 1) / np.asarray(spacing_mm, np.float64))
     lengths = np.linalg.norm(slopes, axis=1, keepdims=True)
     return np.asarray(np.where(lengths > 1e-9, slopes / np.maximum(lengths, 1e-9), 0.0), np.float32)
+
+
+def _way_table(spacing: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(64, 7) for each set of links: −x and +x there (0 or 1), how many of the other four are not, half over how many
+    there are, and the sum of the ways to them in mm.
+    """
+    bits = np.arange(64)[:, None] >> np.arange(6) & 1
+    table = np.zeros((64, 7))
+    table[:, :2] = bits[:, :2]
+    table[:, 2] = 4 - bits[:, 2:].sum(axis=1)
+    table[:, 3] = 0.5 / np.maximum(bits.sum(axis=1), 1)
+    table[:, 4:] = (bits[:, 1::2] - bits[:, ::2]) * spacing
+    return table.astype(np.float32)
 
 
 def _alternating(count: int) -> list[int]:
@@ -114,35 +127,28 @@ def _half_step(
     beside: Array,
     links: Array,
     stencil: Array,
-    spacing: Array,
+    table: Array,
     box: Array,
 ) -> None:
     """Half-way to the mean of the neighbours, within the box. A missing neighbour is the vertex itself: no branches."""
-    total = np.empty(3, np.float32)
-    for v in range(first, last):
-        ways = links[v]
-        if stencil[v] != ways:
+    one = np.uintp(1)
+    wide, deep, high = box[0], box[1], box[2]
+    for v in range(np.uintp(first), np.uintp(last)):
+        if stencil[v] != links[v]:
             continue
-        down = np.float32(ways & 1)
-        up = np.float32(ways >> 1 & 1)
-        y = np.float32(ways >> 2 & 1) + np.float32(ways >> 3 & 1)
-        z = np.float32(ways >> 4 & 1) + np.float32(ways >> 5 & 1)
+        ways = np.uintp(links[v])
         a, b, c, d = beside[v, 0], beside[v, 1], beside[v, 2], beside[v, 3]
-        missing = np.float32(4) - y - z
-        for axis in range(3):
-            total[axis] = (
-                (moves[a, axis] + moves[b, axis])
-                + (moves[c, axis] + moves[d, axis])
-                + (down * moves[v - 1, axis] + up * moves[v + 1, axis])
-                - missing * moves[v, axis]
-            )
-        total[0] += (up - down) * spacing[0]
-        total[1] += (np.float32(ways >> 3 & 1) - np.float32(ways >> 2 & 1)) * spacing[1]
-        total[2] += (np.float32(ways >> 5 & 1) - np.float32(ways >> 4 & 1)) * spacing[2]
-        share = np.float32(0.5) / (down + up + y + z)
-        for axis in range(3):
-            moved = np.float32(0.5) * moves[v, axis] + total[axis] * share
-            out[v, axis] = min(max(moved, -box[axis]), box[axis])
+        down, up, share = table[ways, 0], table[ways, 1], table[ways, 3]
+        stay = np.float32(0.5) - table[ways, 2] * share
+        x = (moves[a, 0] + moves[b, 0]) + (moves[c, 0] + moves[d, 0])
+        y = (moves[a, 1] + moves[b, 1]) + (moves[c, 1] + moves[d, 1])
+        z = (moves[a, 2] + moves[b, 2]) + (moves[c, 2] + moves[d, 2])
+        x += down * moves[v - one, 0] + up * moves[v + one, 0] + table[ways, 4]
+        y += down * moves[v - one, 1] + up * moves[v + one, 1] + table[ways, 5]
+        z += down * moves[v - one, 2] + up * moves[v + one, 2] + table[ways, 6]
+        out[v, 0] = min(max(stay * moves[v, 0] + share * x, -wide), wide)
+        out[v, 1] = min(max(stay * moves[v, 1] + share * y, -deep), deep)
+        out[v, 2] = min(max(stay * moves[v, 2] + share * z, -high), high)
 
 
 @kernel
@@ -169,74 +175,88 @@ def _half_step_on_curves(
 
 @kernel
 def _lost(first: int, last: int, moves: Array, mask: Array, normals: Array, lost: Array) -> None:
-    for v in range(first, last):
+    for v in range(np.uintp(first), np.uintp(last)):
         m = mask[v]
         lost[v] = -(moves[v, 0] * normals[m, 0] + moves[v, 1] * normals[m, 1] + moves[v, 2] * normals[m, 2])
 
 
 @kernel
 def _spread(
-    first: int, last: int, lost: Array, out: Array, beside: Array, links: Array, share: Array, weight: float
+    first: int, last: int, lost: Array, out: Array, beside: Array, links: Array, share: Array, table: Array, weight: float
 ) -> None:
     """One step of the scalar towards the mean of the two-label neighbours; `lost` is 0 on curves, and stays so."""
-    for v in range(first, last):
-        if share[v] == 0:
-            out[v] = lost[v]
-            continue
-        ways = links[v]
-        missing = 4 - ((ways >> 2 & 1) + (ways >> 3 & 1) + (ways >> 4 & 1) + (ways >> 5 & 1))
+    one = np.uintp(1)
+    for v in range(np.uintp(first), np.uintp(last)):
+        ways = np.uintp(links[v])
+        here = lost[v]
         total = (lost[beside[v, 0]] + lost[beside[v, 1]]) + (lost[beside[v, 2]] + lost[beside[v, 3]])
-        total += np.float32(ways & 1) * lost[v - 1] + np.float32(ways >> 1 & 1) * lost[v + 1]
-        mean = (total - np.float32(missing) * lost[v]) * share[v]
-        out[v] = lost[v] + weight * (mean - lost[v])
+        total += table[ways, 0] * lost[v - one] + table[ways, 1] * lost[v + one] - table[ways, 2] * here
+        step = weight * (total * share[v] - here)
+        out[v] = here + (step if share[v] > 0 else np.float32(0))
 
 
 @kernel
 def _shares(first: int, last: int, beside: Array, links: Array, mask: Array, share: Array) -> None:
     """One over the number of two-label neighbours; 0 on curves. A vertex with none keeps what it has."""
-    for v in range(first, last):
-        n = 0
-        for way in range(6):
-            if links[v] >> way & 1:
-                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
-                n += mask[u] != 0
+    one = np.uintp(1)
+    for v in range(np.uintp(first), np.uintp(last)):
+        ways = links[v]
+        n = (ways & 1 and mask[v - one] != 0) + (ways & 2 and mask[v + one] != 0)
+        for way in range(2, 6):
+            n += ways >> way & 1 and mask[beside[v, way - 2]] != 0
         share[v] = 0.0 if mask[v] == 0 or n == 0 else np.float32(1) / np.float32(n)
 
 
 @kernel
 def _give_back(first: int, last: int, moves: Array, lost: Array, mask: Array, normals: Array, box: Array) -> None:
-    for v in range(first, last):
+    """Along the normal; curves have none, and so keep their place."""
+    wide, deep, high = box[0], box[1], box[2]
+    for v in range(np.uintp(first), np.uintp(last)):
         m = mask[v]
-        for axis in range(3):
-            moved = moves[v, axis] + lost[v] * normals[m, axis]
-            if m != 0:
-                moves[v, axis] = min(max(moved, -box[axis]), box[axis])
+        moves[v, 0] = min(max(moves[v, 0] + lost[v] * normals[m, 0], -wide), wide)
+        moves[v, 1] = min(max(moves[v, 1] + lost[v] * normals[m, 1], -deep), deep)
+        moves[v, 2] = min(max(moves[v, 2] + lost[v] * normals[m, 2], -high), high)
 
 
 @kernel
-def _give_back_to_curves(
-    curve: Array, moves: Array, beside: Array, stencil: Array, mask: Array, box: Array, steps: int
-) -> None:
-    """The vector that a curve's vertices lost, smoothed along the curve."""
+def _curve_neighbours(curve: Array, beside: Array, stencil: Array, mask: Array) -> Array:
+    """(C, 6): which of the curves' vertices lie next to each of them along its curve; −1 where there are fewer."""
     place = np.full(len(mask), -1, np.int32)
     for t in range(len(curve)):
         place[curve[t]] = t
+    found = np.full((len(curve), 6), -1, np.int32)
+    for t in range(len(curve)):
+        v = curve[t]
+        n = 0
+        for way in range(6):
+            if stencil[v] >> way & 1:
+                u = place[v + 2 * way - 1 if way < 2 else beside[v, way - 2]]
+                if u >= 0:
+                    found[t, n] = u
+                    n += 1
+    return found
+
+
+@kernel
+def _give_back_to_curves(curve: Array, neighbours: Array, moves: Array, box: Array, steps: int) -> None:
+    """The vector that a curve's vertices lost, smoothed along the curve."""
     lost = np.empty((len(curve), 3), np.float32)
     out = np.empty((len(curve), 3), np.float32)
     for t in range(len(curve)):
         lost[t] = -moves[curve[t]]
     for _ in range(steps):
         for t in range(len(curve)):
-            v = curve[t]
-            out[t] = 0
             n = 0
-            for way in range(6):
-                if stencil[v] >> way & 1:
-                    u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
-                    if mask[u] == 0:
-                        out[t] += lost[place[u]]
-                        n += 1
-            out[t] = np.float32(0.5) * (lost[t] + out[t] / np.float32(n)) if n else lost[t]
+            x, y, z = np.float32(0), np.float32(0), np.float32(0)
+            while n < 6 and neighbours[t, n] >= 0:
+                u = neighbours[t, n]
+                x, y, z = x + lost[u, 0], y + lost[u, 1], z + lost[u, 2]
+                n += 1
+            share = np.float32(0.5 / n) if n else np.float32(0)
+            stay = np.float32(0.5 if n else 1.0)
+            out[t, 0] = stay * lost[t, 0] + share * x
+            out[t, 1] = stay * lost[t, 1] + share * y
+            out[t, 2] = stay * lost[t, 2] + share * z
         lost, out = out, lost
     for t in range(len(curve)):
         v = curve[t]
