@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.balance import growth_mm
-from meshing.nets.lattice import Net
-from meshing.nets.quads import Quads, QuadSides, points_of
-from meshing.nets.relax import Moves, normal_table
+from meshing.nets.lattice import Net, rows_of_cells
+from meshing.nets.quads import NetPoints, Quads, QuadSides, square_mm2
+from meshing.nets.relax import normal_table
 from meshing.threads import kernel, over_rows
 
-Points = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float64]
 
 _STEPS = 3
@@ -38,48 +37,46 @@ class Balanced:
 
     Parameters
     ----------
-    moves
-        (V, 3) float32, mm from the middle of each vertex's cell.
     points
-        (V, 3) float64, mm along the lattice's axes.
+        (V, 3) float32, mm along the lattice's axes.
     volumes_mm3, areas_mm2
         (labels,): what came out; a wall counts for both its parts.
     """
 
-    moves: Moves
-    points: Points
+    points: NetPoints
     volumes_mm3: Array
     areas_mm2: Array
 
 
 def balanced(
-    net: Net, moves: Moves, walls: tuple[Quads, QuadSides], wanted_mm3: Array, spacing_mm: Array, *, reach: float
+    net: Net, points: NetPoints, walls: tuple[Quads, QuadSides], wanted_mm3: Array, spacing_mm: Array, *, reach: float
 ) -> Balanced:
     """The net with label n at the volume `wanted_mm3[n]`; no vertex goes further than `reach` cells from its own."""
     quads, sides = walls
     labels = len(wanted_mm3)
     pairs = _pairs(sides, labels)
-    normals = normal_table(np.asarray(spacing_mm, np.float32))
-    box = np.asarray(reach * np.asarray(spacing_mm), np.float32)
+    spacing = np.asarray(spacing_mm, np.float32)
+    normals, box = normal_table(spacing), np.asarray(reach * spacing, np.float32)
+    points = points.copy()
     for step in range(_STEPS + 1):
-        points = points_of(net, moves, spacing_mm)
         volumes, areas = _measured(quads, pairs, points, labels)
         missing = wanted_mm3 - volumes
         missing[0] = 0.0
         if step == _STEPS or (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
-        growth = growth_mm(pairs.labels, areas, missing)
-        over_rows(_grow, net.rows, net.voxels, *net.shape[:2], net.start, net.xs, net.mask, growth, normals, box, moves)
-    return Balanced(moves, points, volumes, _by_label(pairs, areas, labels))
+        growth = growth_mm(pairs.labels, areas, missing).astype(np.float32)
+        width, depth = net.shape[:2]
+        rows = (net.voxels, width, depth, net.start, net.xs, net.mask)
+        over_rows(_grow, net.rows, *rows, growth, normals, spacing, box, points)
+    return Balanced(points, volumes, _by_label(pairs, areas, labels))
 
 
-def weighed(net: Net, moves: Moves, walls: tuple[Quads, QuadSides], labels: int, spacing_mm: Array) -> Balanced:
-    """The net as the moves put it, with its volumes and areas."""
+def weighed(points: NetPoints, walls: tuple[Quads, QuadSides], labels: int) -> Balanced:
+    """A net with its volumes and areas."""
     quads, sides = walls
     pairs = _pairs(sides, labels)
-    points = points_of(net, moves, spacing_mm)
     volumes, areas = _measured(quads, pairs, points, labels)
-    return Balanced(moves, points, volumes, _by_label(pairs, areas, labels))
+    return Balanced(points, volumes, _by_label(pairs, areas, labels))
 
 
 def _by_label(pairs: Pairs, areas: Array, labels: int) -> Array:
@@ -102,9 +99,9 @@ def _pairs(sides: QuadSides, labels: int) -> Pairs:
     return Pairs(np.column_stack([codes // labels, codes % labels]), of_quad)
 
 
-def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[Array, Array]:
+def _measured(quads: Quads, pairs: Pairs, points: NetPoints, labels: int) -> tuple[Array, Array]:
     """Volume of every label, and area of every pair's wall."""
-    origin = points.mean(axis=0) if len(points) else np.zeros(3)
+    origin = points[:: max(len(points) // 1000, 1)].mean(axis=0, dtype=np.float64) if len(points) else np.zeros(3)
     parts = over_rows(_measure, len(quads), quads, pairs.of_quad, len(pairs.labels), points, origin)
     swept, areas = (np.sum([part[number] for part in parts], axis=0) for number in (0, 1))
     behind, before = pairs.labels.T
@@ -114,14 +111,16 @@ def _measured(quads: Quads, pairs: Pairs, points: Points, labels: int) -> tuple[
 
 @kernel
 def _mark(first: int, last: int, sides: Array, labels: int, seen: Array) -> None:
-    for q in range(first, last):
-        seen[np.int64(sides[q, 0]) * labels + sides[q, 1]] = True
+    many = np.uintp(labels)
+    for q in range(np.uintp(first), np.uintp(last)):
+        seen[np.uintp(sides[q, 0]) * many + np.uintp(sides[q, 1])] = True
 
 
 @kernel
 def _look_up(first: int, last: int, sides: Array, labels: int, row: Array, of_quad: Array) -> None:
-    for q in range(first, last):
-        of_quad[q] = row[np.int64(sides[q, 0]) * labels + sides[q, 1]]
+    many = np.uintp(labels)
+    for q in range(np.uintp(first), np.uintp(last)):
+        of_quad[q] = row[np.uintp(sides[q, 0]) * many + np.uintp(sides[q, 1])]
 
 
 @kernel
@@ -131,22 +130,19 @@ def _measure(
     """Swept volume and area by pair; quads are cut along the shorter diagonal, as they will be."""
     swept = np.zeros(pairs)
     areas = np.zeros(pairs)
-    for q in range(first, last):
-        a, b, c, d = quads[q]
-        across = along = 0.0
-        for axis in range(3):
-            across += (points[a, axis] - points[c, axis]) ** 2
-            along += (points[b, axis] - points[d, axis]) ** 2
-        if along < across:
+    ox, oy, oz = origin[0], origin[1], origin[2]
+    for q in range(np.uintp(first), np.uintp(last)):
+        a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]
+        if square_mm2(points, b, d) < square_mm2(points, a, c):
             a, b, c, d = b, c, d, a
-        px, py, pz = points[a, 0] - origin[0], points[a, 1] - origin[1], points[a, 2] - origin[2]
-        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
-        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
-        wx, wy, wz = points[d, 0] - points[a, 0], points[d, 1] - points[a, 1], points[d, 2] - points[a, 2]
+        ax, ay, az = np.float64(points[a, 0]), np.float64(points[a, 1]), np.float64(points[a, 2])
+        ux, uy, uz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
+        vx, vy, vz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az
+        wx, wy, wz = points[d, 0] - ax, points[d, 1] - ay, points[d, 2] - az
         mx, my, mz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         nx, ny, nz = vy * wz - vz * wy, vz * wx - vx * wz, vx * wy - vy * wx
-        pair = pair_of[q]
-        swept[pair] += (px * (mx + nx) + py * (my + ny) + pz * (mz + nz)) / 6.0
+        pair = np.uintp(pair_of[q])
+        swept[pair] += ((ax - ox) * (mx + nx) + (ay - oy) * (my + ny) + (az - oz) * (mz + nz)) / 6.0
         areas[pair] += 0.5 * (np.sqrt(mx * mx + my * my + mz * mz) + np.sqrt(nx * nx + ny * ny + nz * nz))
     return swept, areas
 
@@ -163,23 +159,35 @@ def _grow(
     mask: Array,
     growth: Array,
     normals: Array,
+    spacing: Array,
     box: Array,
-    moves: Array,
+    points: Array,
 ) -> None:
     """Vertices between two labels along their normal; the normal looks towards the higher label."""
+    half, one = np.float32(0.5), np.uintp(1)
+    middle = np.empty(3, np.float32)
     for row in range(first, last):
+        if start[row] == start[row + 1]:
+            continue
         k = row // (depth - 1)
-        at = (k * depth + row - k * (depth - 1)) * width
-        for v in range(start[row], start[row + 1]):
+        middle[1], middle[2] = (
+            (np.float32(row - k * (depth - 1)) + half) * spacing[1],
+            (np.float32(k) + half) * spacing[2],
+        )
+        a, b, c, d = rows_of_cells(voxels, row, width, depth)
+        for v in range(np.uintp(start[row]), np.uintp(start[row + 1])):
             m = mask[v]
             if m == 0:
                 continue
-            low = high = voxels[at + xs[v]]
-            for c in range(1, 8):
-                label = voxels[at + xs[v] + (c & 1) + (c >> 1 & 1) * width + (c >> 2) * width * depth]
-                low = min(low, label)
-                high = max(high, label)
-            step = np.float32(growth[low] - growth[high])
+            i = np.uintp(xs[v])
+            middle[0] = (np.float32(i) + half) * spacing[0]
+            low = min(
+                min(min(a[i], b[i]), min(c[i], d[i])), min(min(a[i + one], b[i + one]), min(c[i + one], d[i + one]))
+            )
+            high = max(
+                max(max(a[i], b[i]), max(c[i], d[i])), max(max(a[i + one], b[i + one]), max(c[i + one], d[i + one]))
+            )
+            step = growth[low] - growth[high]
             for axis in range(3):
-                moved = moves[v, axis] + step * normals[m, axis]
-                moves[v, axis] = min(max(moved, -box[axis]), box[axis])
+                moved = points[v, axis] + step * normals[m, axis]
+                points[v, axis] = min(max(moved, middle[axis] - box[axis]), middle[axis] + box[axis])

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.nets.lattice import CURVE, Net
-from meshing.nets.quads import Quads, normals_of, points_of
-from meshing.nets.relax import Moves
-from meshing.threads import kernel
+from meshing.nets.lattice import CURVE, Net, neighbour
+from meshing.nets.quads import NetPoints, Quads, normals_of
+from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[Any]
 
@@ -24,21 +23,33 @@ _STAY = 0.1
 """Weight of staying against that of a plane."""
 
 
-def sharpened(net: Net, moves: Moves, quads: Quads, spacing_mm: Array, *, reach: float) -> Moves:
-    """The moves with those of curves' vertices changed, none beyond `reach` cells from the middle of its own."""
+def sharpened(net: Net, points: NetPoints, quads: Quads, spacing_mm: Array, *, reach: float) -> NetPoints:
+    """The points with those of curves' vertices changed, none beyond `reach` cells from the middle of its own."""
     curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
     if len(curve) == 0:
-        return moves
-    points = points_of(net, moves, spacing_mm)
-    middles = points[curve] - moves[curve]
+        return points
+    spacing = np.asarray(spacing_mm, np.float64)
+    middles = (net.cells(curve) + 0.5) * spacing
     normals = normals_of(quads, points, _near(net, curve))
-    box = reach * np.asarray(spacing_mm, np.float64)
+    points = points.copy()
     for _ in range(_ROUNDS):
         placed = np.empty((len(curve), 3))
-        _sharpen(curve, middles, placed, points, normals, net.beside, net.links, net.stencil, net.mask, box)
+        over_rows(
+            _sharpen,
+            len(curve),
+            curve,
+            middles,
+            placed,
+            points,
+            normals,
+            net.beside,
+            net.links,
+            net.stencil,
+            net.mask,
+            reach * spacing,
+        )
         points[curve] = placed
-    moves[curve] = points[curve] - middles
-    return moves
+    return points
 
 
 def _near(net: Net, curve: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
@@ -52,18 +63,19 @@ def _near(net: Net, curve: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
 @kernel
 def _mark_rings(curve: Array, beside: Array, links: Array, near: Array) -> None:
     for t in range(len(curve)):
-        v = curve[t]
         for way in range(6):
-            if links[v] >> way & 1:
-                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+            if links[curve[t]] >> way & 1:
+                u = neighbour(beside, np.uintp(curve[t]), way)
                 near[u] = True
                 for on in range(6):
                     if links[u] >> on & 1:
-                        near[u + 2 * on - 1 if on < 2 else beside[u, on - 2]] = True
+                        near[neighbour(beside, u, on)] = True
 
 
 @kernel
 def _sharpen(
+    first: int,
+    last: int,
     curve: Array,
     middles: Array,
     placed: Array,
@@ -77,20 +89,19 @@ def _sharpen(
 ) -> None:
     system = np.zeros((3, 4))
     place = np.zeros(3)
-    for t in range(len(curve)):
-        v = curve[t]
+    for t in range(first, last):
+        v = np.uintp(curve[t])
         _between(v, points, beside, stencil, mask, place)
         system[:] = 0.0
         total = 0.0
         for way in range(6):
             if not links[v] >> way & 1:
                 continue
-            u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+            u = neighbour(beside, v, way)
             total += _add_plane(system, place, points, normals, mask, u, 1.0)
             for on in range(6):
                 if on != (way ^ 1) and links[u] >> on & 1:
-                    w = u + 2 * on - 1 if on < 2 else beside[u, on - 2]
-                    total += _add_plane(system, place, points, normals, mask, w, 0.5)
+                    total += _add_plane(system, place, points, normals, mask, neighbour(beside, u, on), 0.5)
         for axis in range(3):
             system[axis, axis] += _STAY * max(total, 1e-9)
         _solve(system)
@@ -106,7 +117,7 @@ def _between(v: int, points: Array, beside: Array, stencil: Array, mask: Array, 
     place[:] = 0.0
     for way in range(6):
         if stencil[v] >> way & 1:
-            u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+            u = neighbour(beside, v, way)
             if mask[u] == 0:
                 for axis in range(3):
                     place[axis] += points[u, axis]
@@ -120,19 +131,24 @@ def _add_plane(system: Array, place: Array, points: Array, normals: Array, mask:
     """Adds the plane of a two-label vertex to the normal equations; its weight, or 0 for another vertex."""
     if mask[u] == 0:
         return 0.0
-    away = 0.0
-    for axis in range(3):
-        away += normals[u, axis] * (points[u, axis] - place[axis])
-    for row in range(3):
-        for column in range(3):
-            system[row, column] += weight * normals[u, row] * normals[u, column]
-        system[row, 3] += weight * normals[u, row] * away
+    x, y, z = normals[u, 0], normals[u, 1], normals[u, 2]
+    away = x * (points[u, 0] - place[0]) + y * (points[u, 1] - place[1]) + z * (points[u, 2] - place[2])
+    system[0, 0] += weight * x * x
+    system[0, 1] += weight * x * y
+    system[0, 2] += weight * x * z
+    system[1, 1] += weight * y * y
+    system[1, 2] += weight * y * z
+    system[2, 2] += weight * z * z
+    system[0, 3] += weight * x * away
+    system[1, 3] += weight * y * away
+    system[2, 3] += weight * z * away
     return weight
 
 
 @kernel
 def _solve(system: Array) -> None:
-    """Gauss elimination of three positive definite equations; the answer in the last column."""
+    """Gauss elimination of three positive definite equations, of whose left side the upper half is given."""
+    system[1, 0], system[2, 0], system[2, 1] = system[0, 1], system[0, 2], system[1, 2]
     for pivot in range(3):
         for row in range(pivot + 1, 3):
             share = system[row, pivot] / system[pivot, pivot]

@@ -19,8 +19,7 @@ import numpy as np
 from meshing.nets import rays
 from meshing.nets.lattice import Net
 from meshing.nets.levels import Levels, seen_beside, sharpened
-from meshing.nets.quads import Quads, QuadSides
-from meshing.nets.relax import Moves
+from meshing.nets.quads import NetPoints, Quads, QuadSides
 from meshing.nets.scene import TENT, Floats, Scene, Wall, evened, wall_of
 from meshing.threads import over_rows
 
@@ -103,17 +102,17 @@ def _evened_shift(found: Floats, bends: Floats, wall: Wall, looking: Looking) ->
 
 
 def moved_to_edges(
-    net: Net, moves: Moves, *, pieces: tuple[Quads, QuadSides], scene: Scene, looking: Looking = Looking()
-) -> tuple[Moves, Floats]:
-    """Moves of the whole net, and how far each vertex is believed to be at an edge, (V,) 0 … 1.
+    net: Net, points: NetPoints, *, pieces: tuple[Quads, QuadSides], scene: Scene, looking: Looking = Looking()
+) -> tuple[NetPoints, Floats]:
+    """Points of the whole net, and how far each vertex is believed to be at an edge, (V,) 0 … 1.
 
     Vertices where three labels meet, and all that are not believed, stay where they are to the bit.
     """
-    wall, chosen = wall_of(net, moves, pieces, scene, looking.labels)
-    points, trust = at_edges(scene, wall, looking)
-    out = moves.copy()
-    out[chosen] += points - wall.points
-    believed = np.zeros(len(moves), np.float32)
+    wall, chosen = wall_of(net, points, pieces, scene, looking.labels)
+    moved, trust = at_edges(scene, wall, looking)
+    out = points.copy()
+    out[chosen] += moved - wall.points
+    believed = np.zeros(len(points), np.float32)
     believed[chosen] = trust
     return out, believed
 

@@ -2,6 +2,8 @@
 
 Voxels come cropped, with one voxel of nothing all round, x fastest. Vertices stand in the order of their cells, row by
 row, so that neighbours along x are neighbours in memory. Gibson 1998, "Constrained elastic surface nets".
+
+Kernels index with unsigned numbers (`np.uintp`, uint32): a signed index costs a comparison, since −1 means the last.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Net:
     start
         (rows + 1,) int32: the vertices of row r are `start[r]:start[r + 1]`.
     xs
-        (V,) int32: cell index along x.
+        (V,) uint32: cell index along x.
     beside
         (V, 4) uint32: the vertices at −y, +y, −z, +z; v itself where the wall does not go there. Along x it is v ∓ 1.
     links, stencil
@@ -49,7 +51,7 @@ class Net:
     voxels: Flat
     shape: tuple[int, int, int]
     start: npt.NDArray[np.int32]
-    xs: npt.NDArray[np.int32]
+    xs: npt.NDArray[np.uint32]
     beside: npt.NDArray[np.uint32]
     links: npt.NDArray[np.uint8]
     stencil: npt.NDArray[np.uint8]
@@ -59,10 +61,11 @@ class Net:
     def rows(self) -> int:
         return (self.shape[1] - 1) * (self.shape[2] - 1)
 
-    def cells(self) -> npt.NDArray[np.int32]:
-        """(V, 3): index of each vertex's cell; its middle lies half a voxel further along every axis."""
-        row = np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.start))
-        return np.column_stack([self.xs, row % (self.shape[1] - 1), row // (self.shape[1] - 1)])
+    def cells(self, vertices: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int32]:
+        """(V, 3), or (N, 3) of some vertices: index of the cell, whose middle lies half a voxel further along all axes."""
+        every = np.arange(len(self.xs)) if vertices is None else vertices
+        row = (np.searchsorted(self.start, every, side="right") - 1).astype(np.int32)
+        return np.column_stack([self.xs[every].astype(np.int32), row % (self.shape[1] - 1), row // (self.shape[1] - 1)])
 
 
 def net_of(voxels: Flat, shape: tuple[int, int, int]) -> Net:
@@ -74,7 +77,7 @@ def net_of(voxels: Flat, shape: tuple[int, int, int]) -> Net:
     start = np.zeros(rows + 1, np.int32)
     np.cumsum(counts, out=start[1:])
     many = int(start[-1])
-    xs = np.empty(many, np.int32)
+    xs = np.empty(many, np.uint32)
     mask, links, stencil = (np.empty(many, np.uint8) for _ in range(3))
     over_rows(_fill, rows, voxels, width, depth, start, xs, mask, links, stencil)
     beside = np.empty((many, 4), np.uint32)  # unsigned, so that kernels need not ask whether −1 means the last
@@ -102,27 +105,67 @@ def cropped(layer: npt.NDArray[Any]) -> tuple[Flat, tuple[int, int, int], tuple[
 
 def _extent(voxels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Lowest and highest index along each axis where a voxel is not 0; high < low when none is."""
-    _, depth, height = voxels.shape
-    lines = voxels.transpose(2, 1, 0).reshape(height * depth, -1)
-    filled = lines.view(np.uint8).any(axis=1).reshape(height, depth)
-    if not filled.any():
+    width, depth, height = voxels.shape
+    flat = voxels.reshape(-1, order="F").view()
+    flat.setflags(write=False)
+    ends = np.empty((depth * height, 2), np.int32)
+    over_rows(_find_ends, depth * height, flat, width, ends)
+    rows = np.flatnonzero(ends[:, 0] < width)
+    if len(rows) == 0:
         return np.zeros(3, np.int64), np.full(3, -1, np.int64)
-    slices, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
-    across = np.flatnonzero(np.bitwise_or.reduce(lines[filled.ravel()], axis=0))
-    ends = [(axis[0], axis[-1]) for axis in (across, columns, slices)]
-    return np.array([end[0] for end in ends]), np.array([end[1] for end in ends])
+    found = ends[rows]
+    low = [found[:, 0].min(), (rows % depth).min(), rows[0] // depth]
+    high = [found[:, 1].max(), (rows % depth).max(), rows[-1] // depth]
+    return np.array(low, np.int64), np.array(high, np.int64)
+
+
+def _links_by_mask() -> npt.NDArray[np.uint8]:
+    """(256,): which faces of a cell of two labels hold both, for each mask."""
+    bits = np.arange(256)[:, None] >> np.arange(8) & 1
+    links = np.zeros(256, np.uint8)
+    for face in range(6):
+        on = [corner for corner in range(8) if corner >> (face >> 1) & 1 == face & 1]
+        many = bits[:, on].sum(axis=1)
+        links |= (((many > 0) & (many < 4)) << face).astype(np.uint8)
+    return links
+
+
+_LINKS = _links_by_mask()
 
 
 @kernel
-def _find_mixed(voxels: Array, at: int, above: int, width: int, across: Array, mixed: Array) -> None:
+def _find_ends(first: int, last: int, voxels: Array, width: int, ends: Array) -> None:
+    """First and last voxel of each row that is not 0; beyond the row where all are."""
+    for row in range(first, last):
+        line = voxels[row * width : (row + 1) * width]
+        low, high = 0, width - 1
+        while low < width and line[low] == 0:
+            low += 1
+        while high > low and line[high] == 0:
+            high -= 1
+        ends[row, 0], ends[row, 1] = low, high
+
+
+@kernel
+def rows_of_cells(voxels: Array, row: int, width: int, depth: int) -> tuple[Array, Array, Array, Array]:
+    """The four rows of voxels round a row of cells: at −y −z, +y −z, −y +z, +y +z."""
+    k = row // (depth - 1)
+    at = (k * depth + row - k * (depth - 1)) * width
+    above = at + width * depth
+    return (
+        voxels[at : at + width],
+        voxels[at + width : at + 2 * width],
+        voxels[above : above + width],
+        voxels[above + width : above + 2 * width],
+    )
+
+
+@kernel
+def _find_mixed(a: Array, b: Array, c: Array, d: Array, across: Array, mixed: Array) -> None:
     """Which cells of a row hold several labels. Without branches, so that the compiler does many voxels at once."""
-    a = voxels[at : at + width]
-    b = voxels[at + width : at + 2 * width]
-    c = voxels[above : above + width]
-    d = voxels[above + width : above + 2 * width]
-    for i in range(width):
+    for i in range(len(a)):
         across[i] = (a[i] ^ b[i]) | (a[i] ^ c[i]) | (a[i] ^ d[i])
-    for i in range(width - 1):
+    for i in range(len(a) - 1):
         mixed[i] = (across[i] | across[i + 1] | (a[i] ^ a[i + 1])) != 0
 
 
@@ -132,9 +175,8 @@ def _count(first: int, last: int, voxels: Array, width: int, depth: int, counts:
     across = np.empty(width, voxels.dtype)
     mixed = np.empty(width, np.bool_)
     for row in range(first, last):
-        k = row // (depth - 1)
-        at = (k * depth + row - k * (depth - 1)) * width
-        _find_mixed(voxels, at, at + width * depth, width, across, mixed)
+        a, b, c, d = rows_of_cells(voxels, row, width, depth)
+        _find_mixed(a, b, c, d, across, mixed)
         many = np.int32(0)
         for i in range(width - 1):
             many += np.int32(mixed[i])
@@ -156,46 +198,46 @@ def _fill(
 ) -> None:
     corner = np.empty(8, np.int64)
     across = np.empty(width, voxels.dtype)
-    mixed = np.empty(width, np.bool_)
+    mixed = np.zeros((width + 7) // 8 * 8, np.bool_)
+    eights = mixed.view(np.uint64)
+    one, eight = np.uintp(1), np.uintp(8)
     for row in range(first, last):
-        v = start[row]
+        v = np.uintp(start[row])
         if start[row + 1] == v:
             continue
-        k = row // (depth - 1)
-        at = (k * depth + row - k * (depth - 1)) * width
-        above = at + width * depth
-        _find_mixed(voxels, at, above, width, across, mixed)
-        for i in range(width - 1):
-            if not mixed[i]:
+        a, b, c, d = rows_of_cells(voxels, row, width, depth)
+        _find_mixed(a, b, c, d, across, mixed)
+        i = np.uintp(0)
+        while v < start[row + 1]:
+            if eights[i // eight] == 0:
+                i = (i // eight + one) * eight
                 continue
-            corner[0] = voxels[at + i]
-            corner[1] = voxels[at + i + 1]
-            corner[2] = voxels[at + width + i]
-            corner[3] = voxels[at + width + i + 1]
-            corner[4] = voxels[above + i]
-            corner[5] = voxels[above + i + 1]
-            corner[6] = voxels[above + width + i]
-            corner[7] = voxels[above + width + i + 1]
-            low = high = corner[0]
-            for c in range(1, 8):
-                low = min(low, corner[c])
-                high = max(high, corner[c])
-            bits = 0
-            three = False
-            for c in range(8):
-                if corner[c] == high:
-                    bits |= 1 << c
-                elif corner[c] != low:
-                    three = True
+            if not mixed[i]:
+                i += one
+                continue
+            p, q, r, s = a[i], a[i + one], b[i], b[i + one]
+            t, u, w, x = c[i], c[i + one], d[i], d[i + one]
+            low = min(min(min(p, q), min(r, s)), min(min(t, u), min(w, x)))
+            high = max(max(max(p, q), max(r, s)), max(max(t, u), max(w, x)))
+            is_high = (p == high) | (q == high) << 1 | (r == high) << 2 | (s == high) << 3
+            is_high |= (t == high) << 4 | (u == high) << 5 | (w == high) << 6 | (x == high) << 7
+            is_low = (p == low) | (q == low) << 1 | (r == low) << 2 | (s == low) << 3
+            is_low |= (t == low) << 4 | (u == low) << 5 | (w == low) << 6 | (x == low) << 7
             xs[v] = i
-            mask[v] = 0 if three else bits
-            links[v], stencil[v] = _ways(corner, three)
-            v += 1
+            if is_low | is_high == 255:
+                mask[v] = is_high
+                links[v] = stencil[v] = _LINKS[is_high]
+            else:
+                mask[v] = CURVE
+                corner[:] = p, q, r, s, t, u, w, x
+                links[v], stencil[v] = _ways(corner)
+            v += one
+            i += one
 
 
 @kernel
-def _ways(corner: Array, three: bool) -> tuple[int, int]:
-    """Bits of the faces that are not of one label, and of those that a vertex is smoothed along."""
+def _ways(corner: Array) -> tuple[int, int]:
+    """Bits of the faces that are not of one label, and of those along which a vertex of a curve is smoothed."""
     links = 0
     curve = 0
     ends = 0
@@ -208,36 +250,43 @@ def _ways(corner: Array, three: bool) -> tuple[int, int]:
         if a == b and a == c and a == d:
             continue
         links |= 1 << face
-        if three:
-            other = b if b != a else (c if c != a else d)
-            if (c != a and c != other) or (d != a and d != other):
-                curve |= 1 << face
-                ends += 1
+        other = b if b != a else (c if c != a else d)
+        if (c != a and c != other) or (d != a and d != other):
+            curve |= 1 << face
+            ends += 1
     return links, (curve if ends >= 2 else links)
 
 
 @kernel
 def _join(first: int, last: int, depth: int, start: Array, xs: Array, links: Array, beside: Array) -> None:
     """Neighbours along +y and +z, found by walking two rows at once; and the same seen from there."""
+    one = np.uintp(1)
     for row in range(first, last):
-        along_y, end_y = start[row], start[row]
-        along_z, end_z = start[row], start[row]
+        along_y = end_y = along_z = end_z = np.uintp(start[row])
         if row + 1 < len(start) - 1:
-            along_y, end_y = start[row + 1], start[row + 2]
+            along_y, end_y = np.uintp(start[row + 1]), np.uintp(start[row + 2])
         if row + depth < len(start):
-            along_z, end_z = start[row + depth - 1], start[row + depth]
-        for v in range(start[row], start[row + 1]):
+            along_z, end_z = np.uintp(start[row + depth - 1]), np.uintp(start[row + depth])
+        for v in range(np.uintp(start[row]), np.uintp(start[row + 1])):
             i = xs[v]
             if links[v] & 8:
                 while along_y < end_y and xs[along_y] < i:
-                    along_y += 1
+                    along_y += one
                 beside[v, 1] = along_y
                 beside[along_y, 0] = v
             if links[v] & 32:
                 while along_z < end_z and xs[along_z] < i:
-                    along_z += 1
+                    along_z += one
                 beside[v, 3] = along_z
                 beside[along_z, 2] = v
+
+
+@kernel
+def neighbour(beside: Array, v: int, way: int) -> int:
+    """The vertex that one of the six links leads to; `v` is unsigned."""
+    if way < 2:
+        return v + np.uintp(1) if way else v - np.uintp(1)
+    return np.uintp(beside[v, np.uintp(way - 2)])
 
 
 def tally(voxels: Flat, labels: int) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from meshing.nets.curves import sharpened
 from meshing.nets.edges import moved_to_edges
 from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
 from meshing.nets.merge import merged
-from meshing.nets.quads import Quads, QuadSides, quads_of, triangles_of
+from meshing.nets.quads import NetPoints, Quads, QuadSides, points_of, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.nets.scene import scene_of
 from meshing.progress import Progress, silent
@@ -49,7 +49,7 @@ class Netted:
     Parameters
     ----------
     points
-        (V, 3) float64, mm along the lattice's axes.
+        (V, 3) float32, mm along the lattice's axes.
     volumes_mm3, areas_mm2
         (labels,): of what came out.
     lattice_to_patient
@@ -57,7 +57,7 @@ class Netted:
     """
 
     net: Net
-    points: Array
+    points: NetPoints
     quads: Quads
     sides: QuadSides
     volumes_mm3: Array
@@ -95,16 +95,16 @@ def netted(
     net = net_of(voxels, shape)
     walls = quads_of(net)
     progress(0.2, "smoothing walls")
-    moves = relaxed(net, spacing, relaxing)
+    points = points_of(net, relaxed(net, spacing, relaxing), spacing)
     progress(0.4, "balancing volumes")
-    moves = sharpened(net, moves, walls[0], spacing, reach=relaxing.reach)
+    points = sharpened(net, points, walls[0], spacing, reach=relaxing.reach)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
-    found = balanced(net, moves, walls, wanted, spacing, reach=relaxing.reach)
+    found = balanced(net, points, walls, wanted, spacing, reach=relaxing.reach)
     if image is not None and not settings.is_fine:
         progress(0.5, "looking for edges")
         scene = scene_of(image, voxels, shape, first, spacing)
-        moves, _ = moved_to_edges(net, found.moves, pieces=walls, scene=scene)
-        found = weighed(net, moves, walls, len(wanted), spacing)
+        points, _ = moved_to_edges(net, found.points, pieces=walls, scene=scene)
+        found = weighed(points, walls, len(wanted))
     return Netted(net, found.points, *walls, found.volumes_mm3, found.areas_mm2, frame)
 
 
@@ -121,21 +121,21 @@ def _refuse_shear(grid: Grid) -> None:
 
 def walls_of(netted: Netted) -> Walls:
     """All its triangles."""
-    return _walls(netted, netted.quads, netted.points)
+    return _walls(netted, netted.points)
 
 
 def fewer_walls_of(netted: Netted, tolerance_mm: Array) -> Walls:
     """Triangles with flat cells merged, by at most `tolerance_mm` (labels,) from what they replace."""
     stands_for, points = merged(netted.net, netted.quads, netted.points, tolerance_mm)
-    return _walls(netted, stands_for[netted.quads], points)
+    return _walls(netted, points, stands_for)
 
 
-def _walls(netted: Netted, quads: Quads, points: Array) -> Walls:
-    faces, sides = triangles_of(quads, netted.sides, points)
+def _walls(netted: Netted, points: NetPoints, stands_for: npt.NDArray[np.uint32] | None = None) -> Walls:
+    faces, sides = triangles_of(netted.quads, netted.sides, points, stands_for)
     matrix = netted.lattice_to_patient
     if np.linalg.det(matrix[:3, :3]) < 0:
         faces[:, [1, 2]] = faces[:, [2, 1]]
-    placed = np.empty_like(points)
+    placed = np.empty(points.shape)
     over_rows(_into_patient, len(points), points, np.ascontiguousarray(matrix), placed)
     return Walls(placed, faces, sides)
 

@@ -9,22 +9,30 @@ planes of the vertices that it replaces meet best, and it stays near all of them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from meshing.nets.lattice import Net
-from meshing.nets.quads import Quads, normals_of
+from meshing.nets.quads import NetPoints, Quads, normals_of
 from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[Any]
 
-Points = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+Index = npt.NDArray[np.uint32]
 
-_FLAT_COSINE = 0.8
+_FLAT_COSINE = np.float32(0.8)
 """Planes that differ by more than 37° from their mean do not join."""
+
+
+class Planes(NamedTuple):
+    """What vertices stand for: (N, 3) points, (N, 4) unit normals and weights, (N,) by how much at most each misses."""
+
+    points: Floats
+    normals: Floats
+    misses: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +45,18 @@ class Level:
         Cells along y and z.
     is_single
         (N,) bool: the wall through the cell is one sheet, with one vertex.
-    planes
-        (N, 8) float32: point, unit normal, weight, and by how much at most the point misses what it stands for, mm.
     """
 
     shape: tuple[int, int]
-    start: Index
+    start: npt.NDArray[np.int32]
     xs: Index
     is_single: npt.NDArray[np.bool_]
-    planes: npt.NDArray[np.float32]
+    planes: Planes
 
 
-def merged(net: Net, quads: Quads, points: Points, tolerance_mm: Points, levels: int = 3) -> tuple[Index, Points]:
+def merged(
+    net: Net, quads: Quads, points: NetPoints, tolerance_mm: npt.NDArray[np.float64], levels: int = 3
+) -> tuple[Index, NetPoints]:
     """For every vertex the one that stands for it, and where those are.
 
     Parameters
@@ -61,35 +69,45 @@ def merged(net: Net, quads: Quads, points: Points, tolerance_mm: Points, levels:
     Returns
     -------
     stands_for, points
-        (V,) int32 into (W, 3).
+        (V,) into (W, 3).
     """
-    level = Level((net.shape[1] - 1, net.shape[2] - 1), net.start, net.xs, *_finest(net, quads, points))
-    top = np.arange(len(points), dtype=np.int32)
-    all_points, shift = [points], len(points)
+    planes = Planes(points, normals_of(quads, points), np.zeros(len(points), np.float32))
+    level = Level((net.shape[1] - 1, net.shape[2] - 1), net.start, net.xs, _SIMPLE[net.mask], planes)
+    top = np.arange(len(points), dtype=np.uint32)
+    every, shift = [points], len(points)
     of_level = top
     for number in range(1, levels + 1):
         level, parent = _joined(net, level, 1 << (number - 1), tolerance_mm)
         if not level.is_single.any():
             break
-        of_level = parent[of_level]
-        joins = level.is_single[of_level]
-        top[joins] = of_level[joins] + shift
-        all_points.append(level.planes[:, :3].astype(np.float64))
-        shift += len(level.planes)
-    every = np.concatenate(all_points)
-    used = np.zeros(len(every), np.bool_)
-    used[top] = True
-    place = np.cumsum(used, dtype=np.int32)
-    return place[top] - np.int32(1), every[used]
+        of_level = parent if number == 1 else parent[of_level]
+        over_rows(_raise, len(top), of_level, level.is_single, np.uint32(shift), top)
+        every.append(level.planes.points)
+        shift += len(level.planes.points)
+    return _used(top, every)
 
 
-def _finest(net: Net, quads: Quads, points: Points) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-    planes = np.empty((len(points), 8), np.float32)
-    over_rows(_as_planes, len(points), points, normals_of(quads, points), planes)
-    return _SIMPLE[net.mask], planes
+def _used(top: Index, every: list[NetPoints]) -> tuple[Index, NetPoints]:
+    """Numbers and points of those only that stand for somebody."""
+    is_used = np.zeros(sum(map(len, every)), np.bool_)
+    is_used[top] = True
+    place = np.cumsum(is_used, dtype=np.uint32)
+    place -= np.uint32(1)
+    kept, first = [], 0
+    for points in every:
+        kept.append(points[is_used[first : first + len(points)]])
+        first += len(points)
+    return place[top], np.concatenate(kept)
 
 
-def _joined(net: Net, level: Level, stride: int, tolerance_mm: Points) -> tuple[Level, Index]:
+@kernel
+def _raise(first: int, last: int, of_level: Array, is_single: Array, shift: int, top: Array) -> None:
+    for v in range(np.uintp(first), np.uintp(last)):
+        if is_single[of_level[v]]:
+            top[v] = of_level[v] + shift
+
+
+def _joined(net: Net, level: Level, stride: int, tolerance_mm: npt.NDArray[np.float64]) -> tuple[Level, Index]:
     """The next level, and for each cell the block that it belongs to."""
     depth, height = level.shape
     shape = ((depth + 1) // 2, (height + 1) // 2)
@@ -99,11 +117,12 @@ def _joined(net: Net, level: Level, stride: int, tolerance_mm: Points) -> tuple[
     start = np.zeros(rows + 1, np.int32)
     np.cumsum(counts, out=start[1:])
     many = int(start[-1])
-    xs, parent = np.empty(many, np.int32), np.empty(len(level.xs), np.int32)
-    is_single, planes = np.zeros(many, np.bool_), np.zeros((many, 8), np.float32)
-    size = np.array([shape[0], depth, height, stride, *net.shape], np.int32)
+    xs, parent = np.empty(many, np.uint32), np.empty(len(level.xs), np.uint32)
+    is_single = np.zeros(many, np.bool_)
+    planes = Planes(np.zeros((many, 3), np.float32), np.zeros((many, 4), np.float32), np.zeros(many, np.float32))
+    size = np.array([shape[0], depth, height, stride, *net.shape], np.int64)
     here = (level.start, level.xs, level.is_single, level.planes)
-    over_rows(_join_blocks, rows, size, *here, net.voxels, _SIMPLE, tolerance_mm, start, xs, parent, is_single, planes)
+    over_rows(_join_blocks, rows, size, *here, net.voxels, tolerance_mm, start, xs, parent, is_single, planes)
     return Level(shape, start, xs, is_single, planes), parent
 
 
@@ -125,14 +144,19 @@ def _hangs_together(corners: set[int]) -> bool:
 _SIMPLE = _simple_masks()
 
 
-@kernel
-def _as_planes(first: int, last: int, points: Array, normals: Array, planes: Array) -> None:
-    for v in range(first, last):
-        for axis in range(3):
-            planes[v, axis] = points[v, axis]
-            planes[v, 3 + axis] = normals[v, axis]
-        planes[v, 6] = normals[v, 3]
-        planes[v, 7] = 0.0
+def _ends_of_middles() -> npt.NDArray[np.int64]:
+    """(19, 2): of each voxel of 27 that is no corner its bit, and those of the corners of its edge, face or block."""
+    rows = []
+    for n in range(27):
+        place = (n % 3, n // 3 % 3, n // 9)
+        if 1 in place:
+            ends = [(x, y, z) for x in (0, 2) for y in (0, 2) for z in (0, 2)]
+            mine = {tuple(e if p == 1 else p for p, e in zip(place, end, strict=True)) for end in ends}
+            rows.append((1 << n, sum(1 << (x + 3 * y + 9 * z) for x, y, z in mine)))
+    return np.array(rows, np.int64)
+
+
+_MIDDLES = _ends_of_middles()
 
 
 @kernel
@@ -158,8 +182,8 @@ def _nearest(at: Array, end: Array, xs: Array) -> int:
     """The lowest block that any of four rows reaches next; -1 when all are done."""
     block = -1
     for n in range(4):
-        if at[n] < end[n] and (block < 0 or xs[at[n]] >> 1 < block):
-            block = xs[at[n]] >> 1
+        if at[n] < end[n] and (block < 0 or np.int64(xs[np.uintp(at[n])] >> 1) < block):
+            block = np.int64(xs[np.uintp(at[n])] >> 1)
     return block
 
 
@@ -176,7 +200,7 @@ def _count_blocks(
         while block >= 0:
             n += 1
             for r in range(4):
-                while at[r] < end[r] and xs[at[r]] >> 1 == block:
+                while at[r] < end[r] and xs[np.uintp(at[r])] >> 1 == block:
                     at[r] += 1
             block = _nearest(at, end, xs)
         counts[row] = n
@@ -190,135 +214,120 @@ def _join_blocks(
     start: Array,
     xs: Array,
     single: Array,
-    planes: Array,
+    planes: Planes,
     voxels: Array,
-    simple: Array,
     tolerance: Array,
     start_above: Array,
     xs_above: Array,
     parent: Array,
     is_single: Array,
-    out: Array,
+    out: Planes,
 ) -> None:
     depth_above, depth, height, stride = size[0], size[1], size[2], size[3]
     at = np.zeros(4, np.int64)
     end = np.zeros(4, np.int64)
-    children = np.zeros(8, np.int64)
+    children = np.zeros(8, np.uintp)
     for row in range(first, last):
         j, k = _rows_below(row, depth_above, depth, height, start, at, end)
-        c = start_above[row]
+        c = np.uintp(start_above[row])
         block = _nearest(at, end, xs)
         while block >= 0:
             n = 0
             every = True
             for r in range(4):
-                while at[r] < end[r] and xs[at[r]] >> 1 == block:
-                    parent[at[r]] = c
-                    children[n] = at[r]
-                    every = every and single[at[r]]
+                while at[r] < end[r] and xs[np.uintp(at[r])] >> 1 == block:
+                    child = np.uintp(at[r])
+                    parent[child] = c
+                    children[n] = child
+                    every = every and single[child]
                     n += 1
                     at[r] += 1
             xs_above[c] = block
             if every:
-                limit = _one_sheet(voxels, size, block, j, k, stride, simple, tolerance)
+                limit = _one_sheet(voxels, size, block, j, k, stride, tolerance)
                 is_single[c] = limit > 0 and _meet(planes, children, n, limit, out, c)
-            c += 1
+            c += np.uintp(1)
             block = _nearest(at, end, xs)
 
 
 @kernel
-def _one_sheet(
-    voxels: Array, size: Array, i: int, j: int, k: int, stride: int, simple: Array, tolerance: Array
-) -> float:
+def _one_sheet(voxels: Array, size: Array, i: int, j: int, k: int, stride: int, tolerance: Array) -> float:
     """The tolerance of the two labels if the block's wall is one sheet that its corners show; else 0."""
     width, depth, height = size[4], size[5], size[6]
     x, y, z = 2 * i * stride, 2 * j * stride, 2 * k * stride
     if x + 2 * stride >= width or y + 2 * stride >= depth or z + 2 * stride >= height:
         return 0.0
     at = (z * depth + y) * width + x
-    low = high = voxels[at]
-    bits = 0
-    for n in range(27):
-        label = voxels[at + stride * (n % 3 + (n // 3 % 3) * width + (n // 9) * width * depth)]
-        low = min(low, label)
-        high = max(high, label)
-    for n in range(27):
-        label = voxels[at + stride * (n % 3 + (n // 3 % 3) * width + (n // 9) * width * depth)]
-        if label == high:
-            bits |= 1 << n
-        elif label != low:
-            return 0.0
+    one = other = voxels[np.uintp(at)]
+    bits, n = 0, 0
+    for up in range(3):
+        for back in range(3):
+            line = at + stride * (back + up * depth) * width
+            for _ in range(3):
+                label = voxels[np.uintp(line)]
+                if label != one:
+                    if other == one:
+                        other = label
+                    elif other != label:
+                        return 0.0
+                    bits |= 1 << n
+                line += stride
+                n += 1
     mask = 0
     for c in range(8):
         mask |= (bits >> (2 * (c & 1) + 6 * (c >> 1 & 1) + 18 * (c >> 2)) & 1) << c
-    if not simple[mask]:
+    if not _SIMPLE[mask]:
         return 0.0
-    for n in range(27):
-        if not _agrees(bits, n):
-            return 0.0
-    return float(min(tolerance[high], tolerance[low]))
+    for n in range(19):
+        ends = bits & _MIDDLES[n, 1]
+        if ends == 0 if bits & _MIDDLES[n, 0] else ends == _MIDDLES[n, 1]:
+            return 0.0  # the corners would not show that voxel
+    return float(min(tolerance[one], tolerance[other]))
 
 
 @kernel
-def _agrees(bits: int, n: int) -> bool:
-    """Whether voxel n of 27 has the label of a corner of the smallest edge, face or block in whose middle it lies."""
-    value = bits >> n & 1
-    i, j, k = n % 3, n // 3 % 3, n // 9
-    for c in range(8):
-        x = i if i != 1 else 2 * (c & 1)
-        y = j if j != 1 else 2 * (c >> 1 & 1)
-        z = k if k != 1 else 2 * (c >> 2)
-        if bits >> (x + 3 * y + 9 * z) & 1 == value:
-            return True
-    return False
-
-
-@kernel
-def _meet(planes: Array, children: Array, n: int, limit: float, out: Array, c: int) -> bool:
+def _meet(planes: Planes, children: Array, n: int, limit: float, out: Planes, c: int) -> bool:
     """Writes the plane that stands for `n` others; False if it misses one of them by more than `limit`."""
-    weight = 0.0
+    zero = np.float32(0)
+    x, y, z, u, v, w, weight = zero, zero, zero, zero, zero, zero, zero
     for t in range(n):
-        child = planes[children[t]]
-        weight += child[6]
-        for axis in range(3):
-            out[c, axis] += child[6] * child[axis]
-            out[c, 3 + axis] += child[6] * child[3 + axis]
-    length = np.sqrt(out[c, 3] ** 2 + out[c, 4] ** 2 + out[c, 5] ** 2)
-    if weight <= 0.0 or length <= 0.0:
+        child = children[t]
+        share = planes.normals[child, 3]
+        weight += share
+        x += share * planes.points[child, 0]
+        y += share * planes.points[child, 1]
+        z += share * planes.points[child, 2]
+        u += share * planes.normals[child, 0]
+        v += share * planes.normals[child, 1]
+        w += share * planes.normals[child, 2]
+    length = np.sqrt(u * u + v * v + w * w)
+    if weight <= 0 or length <= 0:
         return False
-    for axis in range(3):
-        out[c, axis] /= weight
-        out[c, 3 + axis] /= length
-    out[c, 6] = length
-    _fit(planes, children, n, out, c)
-    worst = 0.0
+    x, y, z, u, v, w = x / weight, y / weight, z / weight, u / length, v / length, w / length
+    above, below = zero, np.float32(1e-12)
     for t in range(n):
-        child = planes[children[t]]
-        away = 0.0
-        cosine = 0.0
-        for axis in range(3):
-            away += child[3 + axis] * (out[c, axis] - child[axis])
-            cosine += child[3 + axis] * out[c, 3 + axis]
+        cosine, away = _beside(planes, children[t], x, y, z, u, v, w)
         if cosine < _FLAT_COSINE:
             return False
-        worst = max(worst, abs(away) + child[7])
-    out[c, 7] = worst
-    return worst <= limit
+        above -= planes.normals[children[t], 3] * cosine * away
+        below += planes.normals[children[t], 3] * cosine * cosine
+    # Along the mean normal, to where it misses the planes least, in the least squares.
+    step = above / below
+    x, y, z = x + step * u, y + step * v, z + step * w
+    worst = zero
+    for t in range(n):
+        away = _beside(planes, children[t], x, y, z, u, v, w)[1]
+        worst = max(worst, abs(away) + planes.misses[children[t]])
+    out.points[c, 0], out.points[c, 1], out.points[c, 2] = x, y, z
+    out.normals[c, 0], out.normals[c, 1], out.normals[c, 2], out.normals[c, 3] = u, v, w, length
+    out.misses[c] = worst
+    return bool(worst <= limit)
 
 
 @kernel
-def _fit(planes: Array, children: Array, n: int, out: Array, c: int) -> None:
-    """Moves the mean along the mean normal to where it misses the planes least, in the least squares."""
-    above = 0.0
-    below = 1e-12
-    for t in range(n):
-        child = planes[children[t]]
-        slope = 0.0
-        away = 0.0
-        for axis in range(3):
-            slope += child[3 + axis] * out[c, 3 + axis]
-            away += child[3 + axis] * (child[axis] - out[c, axis])
-        above += child[6] * slope * away
-        below += child[6] * slope * slope
-    for axis in range(3):
-        out[c, axis] += above / below * out[c, 3 + axis]
+def _beside(planes: Planes, child: int, x: float, y: float, z: float, u: float, v: float, w: float) -> Any:
+    """Cosine between a plane and the direction u, v, w, and how far x, y, z lies before it."""
+    points, normals = planes.points, planes.normals
+    p, q, r = normals[child, 0], normals[child, 1], normals[child, 2]
+    away = p * (x - points[child, 0]) + q * (y - points[child, 1]) + r * (z - points[child, 2])
+    return p * u + q * v + r * w, away

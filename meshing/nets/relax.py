@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.nets.lattice import CURVE, Net
+from meshing.nets.lattice import CURVE, Net, neighbour
 from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[Any]
@@ -137,15 +137,16 @@ def _half_step(
         if stencil[v] != links[v]:
             continue
         ways = np.uintp(links[v])
+        before = v - np.uintp(v > 0)  # read whether it is a neighbour or not
         a, b, c, d = beside[v, 0], beside[v, 1], beside[v, 2], beside[v, 3]
         down, up, share = table[ways, 0], table[ways, 1], table[ways, 3]
         stay = np.float32(0.5) - table[ways, 2] * share
         x = (moves[a, 0] + moves[b, 0]) + (moves[c, 0] + moves[d, 0])
         y = (moves[a, 1] + moves[b, 1]) + (moves[c, 1] + moves[d, 1])
         z = (moves[a, 2] + moves[b, 2]) + (moves[c, 2] + moves[d, 2])
-        x += down * moves[v - one, 0] + up * moves[v + one, 0] + table[ways, 4]
-        y += down * moves[v - one, 1] + up * moves[v + one, 1] + table[ways, 5]
-        z += down * moves[v - one, 2] + up * moves[v + one, 2] + table[ways, 6]
+        x += down * moves[before, 0] + up * moves[v + one, 0] + table[ways, 4]
+        y += down * moves[before, 1] + up * moves[v + one, 1] + table[ways, 5]
+        z += down * moves[before, 2] + up * moves[v + one, 2] + table[ways, 6]
         out[v, 0] = min(max(stay * moves[v, 0] + share * x, -wide), wide)
         out[v, 1] = min(max(stay * moves[v, 1] + share * y, -deep), deep)
         out[v, 2] = min(max(stay * moves[v, 2] + share * z, -high), high)
@@ -157,13 +158,13 @@ def _half_step_on_curves(
 ) -> None:
     """The same for the vertices whose stencil is not all their neighbours."""
     for t in range(len(curve)):
-        v = curve[t]
+        v = np.uintp(curve[t])
         n = 0
         for axis in range(3):
             out[v, axis] = 0
         for way in range(6):
             if stencil[v] >> way & 1:
-                u = v + 2 * way - 1 if way < 2 else beside[v, way - 2]
+                u = neighbour(beside, v, way)
                 for axis in range(3):
                     out[v, axis] += moves[u, axis]
                 out[v, way >> 1] += spacing[way >> 1] if way & 1 else -spacing[way >> 1]
@@ -182,15 +183,23 @@ def _lost(first: int, last: int, moves: Array, mask: Array, normals: Array, lost
 
 @kernel
 def _spread(
-    first: int, last: int, lost: Array, out: Array, beside: Array, links: Array, share: Array, table: Array, weight: float
+    first: int,
+    last: int,
+    lost: Array,
+    out: Array,
+    beside: Array,
+    links: Array,
+    share: Array,
+    table: Array,
+    weight: float,
 ) -> None:
     """One step of the scalar towards the mean of the two-label neighbours; `lost` is 0 on curves, and stays so."""
     one = np.uintp(1)
     for v in range(np.uintp(first), np.uintp(last)):
         ways = np.uintp(links[v])
-        here = lost[v]
+        here, before = lost[v], v - np.uintp(v > 0)
         total = (lost[beside[v, 0]] + lost[beside[v, 1]]) + (lost[beside[v, 2]] + lost[beside[v, 3]])
-        total += table[ways, 0] * lost[v - one] + table[ways, 1] * lost[v + one] - table[ways, 2] * here
+        total += table[ways, 0] * lost[before] + table[ways, 1] * lost[v + one] - table[ways, 2] * here
         step = weight * (total * share[v] - here)
         out[v] = here + (step if share[v] > 0 else np.float32(0))
 
@@ -226,11 +235,11 @@ def _curve_neighbours(curve: Array, beside: Array, stencil: Array, mask: Array) 
         place[curve[t]] = t
     found = np.full((len(curve), 6), -1, np.int32)
     for t in range(len(curve)):
-        v = curve[t]
+        v = np.uintp(curve[t])
         n = 0
         for way in range(6):
             if stencil[v] >> way & 1:
-                u = place[v + 2 * way - 1 if way < 2 else beside[v, way - 2]]
+                u = place[neighbour(beside, v, way)]
                 if u >= 0:
                     found[t, n] = u
                     n += 1

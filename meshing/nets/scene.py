@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from meshing.nets import rays
 from meshing.nets.lattice import CURVE, Net
-from meshing.nets.quads import Quads, QuadSides
-from meshing.nets.relax import Moves
+from meshing.nets.quads import NetPoints, Quads, QuadSides
 from meshing.threads import over_rows
 from meshing.volume import Voxels
 
@@ -107,7 +106,7 @@ def noise_of(image: Voxels) -> float:
 
 
 def wall_of(
-    net: Net, moves: Moves, pieces: tuple[Quads, QuadSides], scene: Scene, labels: tuple[int, ...] | None = None
+    net: Net, points: NetPoints, pieces: tuple[Quads, QuadSides], scene: Scene, labels: tuple[int, ...] | None = None
 ) -> tuple[Wall, npt.NDArray[np.int64]]:
     """The walls of some labels (or of all), and which vertices of the net those are."""
     quads, sides = pieces
@@ -116,12 +115,12 @@ def wall_of(
         wanted[[label for label in labels if 0 < label < len(wanted)]] = True
         on = wanted[sides].any(axis=1)
         quads, sides = quads[on], sides[on]
-    used = np.zeros(len(moves), bool)
+    used = np.zeros(len(points), bool)
     used[quads] = True
     chosen = np.flatnonzero(used)
-    place = np.full(len(moves), -1, np.int32)
+    place = np.full(len(points), -1, np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)
-    pairs = np.full((len(moves), 2), -1, np.int32)
+    pairs = np.full((len(points), 2), -1, np.int32)
     for corner in range(4):
         pairs[quads[:, corner]] = sides
     pairs[net.mask == CURVE] = -1
@@ -133,10 +132,9 @@ def wall_of(
         others = chosen[there] + 2 * way - 1 if way < 2 else net.beside[chosen[there], way - 2]
         neighbours[there, way] = movable[others]
         free[there] *= movable[others] >= 0
-    middles = (net.cells()[chosen] + 0.5 + scene.lattice[3:]) * scene.spacing
-    points = (middles + moves[chosen]).astype(np.float32)
+    placed = points[chosen] + (scene.lattice[3:] * scene.spacing).astype(np.float32)
     free = evened(free[:, None], neighbours, 2)[:, 0].copy()
-    return Wall(points, place[quads], pairs[chosen], neighbours, free), chosen
+    return Wall(placed, place[quads], pairs[chosen], neighbours, free), chosen
 
 
 def evened(fields: Floats, neighbours: npt.NDArray[np.int32], steps: int) -> Floats:

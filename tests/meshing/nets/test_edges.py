@@ -9,7 +9,7 @@ from scipy import ndimage
 from meshing.nets.edges import Looking, edge_offsets_mm
 from meshing.nets.lattice import CURVE, cropped, net_of
 from meshing.nets.levels import core_levels
-from meshing.nets.quads import quads_of
+from meshing.nets.quads import points_of, quads_of
 from meshing.nets.relax import relaxed
 from meshing.nets.scene import noise_of, scene_of, wall_of
 from tests.meshing.nets.tubes import (
@@ -97,7 +97,7 @@ def test_edge_of_a_flat_wall_is_found_at_its_very_distance(spacing: tuple[float,
     assert found is not None
     net = net_of(found[0], found[1])
     scene = scene_of(image.astype(np.float32), *found, size)
-    wall, _ = wall_of(net, relaxed(net, size), quads_of(net), scene)
+    wall, _ = wall_of(net, points_of(net, relaxed(net, size), size), quads_of(net), scene)
     offset, trust = edge_offsets_mm(scene, wall)
     inner = (np.abs(wall.points / size - 19.5) < 11).all(axis=1) & (np.abs(distance(wall.points)) < 1.5 * voxel)
     missed = offset[inner] + distance(wall.points.astype(np.float64))[inner]

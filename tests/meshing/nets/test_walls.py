@@ -102,7 +102,7 @@ def test_without_giving_back_a_vessel_would_shrink() -> None:
     shape = labelled(vessel, SPACING_MM)
     from meshing.nets.lattice import cropped, net_of
     from meshing.nets.quads import points_of, quads_of, triangles_of
-    from meshing.nets.relax import _half_step
+    from meshing.nets.relax import _half_step, _way_table
     from meshing.threads import over_rows
 
     voxels, size, _ = cropped(shape.layers[0])
@@ -110,7 +110,9 @@ def test_without_giving_back_a_vessel_would_shrink() -> None:
     spacing = np.array(SPACING_MM, np.float32)
     moves, spare = np.zeros((len(net.xs) + 1, 3), np.float32), np.zeros((len(net.xs) + 1, 3), np.float32)
     for _ in range(12):
-        over_rows(_half_step, len(net.xs), moves, spare, net.beside, net.links, net.stencil, spacing, spacing / 2)
+        over_rows(
+            _half_step, len(net.xs), moves, spare, net.beside, net.links, net.stencil, _way_table(spacing), spacing / 2
+        )
         moves, spare = spare, moves
     points = points_of(net, moves[:-1], SPACING_MM)
     faces, _ = triangles_of(*quads_of(net), points)

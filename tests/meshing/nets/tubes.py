@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from meshing.nets.edges import Looking, moved_to_edges
 from meshing.nets.lattice import Net, cropped, net_of
-from meshing.nets.quads import quads_of, triangles_of
+from meshing.nets.quads import points_of, quads_of, triangles_of
 from meshing.nets.relax import relaxed
 from meshing.nets.scene import Scene, scene_of
 
@@ -54,12 +54,12 @@ def moved(image: Array, labels: Array, looking: Looking = USUAL, spacing: Array 
     assert found is not None
     flat, shape, first = found
     net = net_of(flat, shape)
-    moves = relaxed(net, spacing)
+    points = points_of(net, relaxed(net, spacing), spacing)
     pieces = quads_of(net)
     scene = scene_of(image, flat, shape, first, spacing)
-    there, trust = moved_to_edges(net, moves, pieces=pieces, scene=scene, looking=looking)
-    middle = (net.cells() + 0.5 + np.array(first)) * spacing
-    return Moved(net, scene, pieces, middle + moves, middle + there, trust)
+    there, trust = moved_to_edges(net, points, pieces=pieces, scene=scene, looking=looking)
+    corner = np.array(first) * spacing
+    return Moved(net, scene, pieces, corner + points, corner + there, trust)
 
 
 def lattice(shape: tuple[int, int, int] = (56, 56, 42), spacing: Array = SPACING) -> Array:
