@@ -10,7 +10,7 @@ import numpy.typing as npt
 from meshing.balance import growth_mm
 from meshing.nets.lattice import Net, rows_of_cells
 from meshing.nets.quads import NetPoints, Quads, QuadSides, square_mm2
-from meshing.nets.relax import normal_table
+from meshing.nets.relax import Relaxing, held, normal_table
 from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[np.float64]
@@ -49,14 +49,19 @@ class Balanced:
 
 
 def balanced(
-    net: Net, points: NetPoints, walls: tuple[Quads, QuadSides], wanted_mm3: Array, spacing_mm: Array, *, reach: float
+    net: Net,
+    points: NetPoints,
+    walls: tuple[Quads, QuadSides],
+    wanted_mm3: Array,
+    spacing_mm: Array,
+    relaxing: Relaxing,
 ) -> Balanced:
-    """The net with label n at the volume `wanted_mm3[n]`; no vertex goes further than `reach` cells from its own."""
+    """The net with label n at the volume `wanted_mm3[n]`; no vertex goes further than when it was smoothed."""
     quads, sides = walls
     labels = len(wanted_mm3)
     pairs = _pairs(sides, labels)
     spacing = np.asarray(spacing_mm, np.float32)
-    normals, box = normal_table(spacing), np.asarray(reach * spacing, np.float32)
+    normals, reach = normal_table(spacing), relaxing.reach_mm(spacing)
     points = points.copy()
     for step in range(_STEPS + 1):
         volumes, areas = _measured(quads, pairs, points, labels)
@@ -67,7 +72,7 @@ def balanced(
         growth = growth_mm(pairs.labels, areas, missing).astype(np.float32)
         width, depth = net.shape[:2]
         rows = (net.voxels, width, depth, net.start, net.xs, net.mask)
-        over_rows(_grow, net.rows, *rows, growth, normals, spacing, box, points)
+        over_rows(_grow, net.rows, *rows, growth, normals, spacing, reach, points)
     return Balanced(points, volumes, _by_label(pairs, areas, labels))
 
 
@@ -160,27 +165,23 @@ def _grow(
     growth: Array,
     normals: Array,
     spacing: Array,
-    box: Array,
+    reach: Array,
     points: Array,
 ) -> None:
     """Vertices between two labels along their normal; the normal looks towards the higher label."""
     half, one = np.float32(0.5), np.uintp(1)
-    middle = np.empty(3, np.float32)
     for row in range(first, last):
         if start[row] == start[row + 1]:
             continue
         k = row // (depth - 1)
-        middle[1], middle[2] = (
-            (np.float32(row - k * (depth - 1)) + half) * spacing[1],
-            (np.float32(k) + half) * spacing[2],
-        )
+        y, z = (np.float32(row - k * (depth - 1)) + half) * spacing[1], (np.float32(k) + half) * spacing[2]
         a, b, c, d = rows_of_cells(voxels, row, width, depth)
         for v in range(np.uintp(start[row]), np.uintp(start[row + 1])):
             m = mask[v]
             if m == 0:
                 continue
             i = np.uintp(xs[v])
-            middle[0] = (np.float32(i) + half) * spacing[0]
+            x = (np.float32(i) + half) * spacing[0]
             low = min(
                 min(min(a[i], b[i]), min(c[i], d[i])), min(min(a[i + one], b[i + one]), min(c[i + one], d[i + one]))
             )
@@ -188,6 +189,10 @@ def _grow(
                 max(max(a[i], b[i]), max(c[i], d[i])), max(max(a[i + one], b[i + one]), max(c[i + one], d[i + one]))
             )
             step = growth[low] - growth[high]
-            for axis in range(3):
-                moved = points[v, axis] + step * normals[m, axis]
-                points[v, axis] = min(max(moved, middle[axis] - box[axis]), middle[axis] + box[axis])
+            dx, dy, dz = held(
+                points[v, 0] + step * normals[m, 0] - x,
+                points[v, 1] + step * normals[m, 1] - y,
+                points[v, 2] + step * normals[m, 2] - z,
+                reach,
+            )
+            points[v, 0], points[v, 1], points[v, 2] = x + dx, y + dy, z + dz

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from meshing.nets.lattice import CURVE, Net, neighbour
 from meshing.nets.quads import NetPoints, Quads, normals_of
+from meshing.nets.relax import Relaxing, held
 from meshing.threads import kernel, over_rows
 
 Array = npt.NDArray[Any]
@@ -23,15 +24,15 @@ _STAY = 0.1
 """Weight of staying against that of a plane."""
 
 
-def sharpened(net: Net, points: NetPoints, quads: Quads, spacing_mm: Array, *, reach: float) -> NetPoints:
-    """The points with those of curves' vertices changed, none beyond `reach` cells from the middle of its own."""
+def sharpened(net: Net, points: NetPoints, quads: Quads, spacing_mm: Array, relaxing: Relaxing) -> NetPoints:
+    """The points with those of curves' vertices changed, none further than when it was smoothed."""
     curve = np.flatnonzero(net.mask == CURVE).astype(np.int32)
     if len(curve) == 0:
         return points
     spacing = np.asarray(spacing_mm, np.float64)
     middles = (net.cells(curve) + 0.5) * spacing
     normals = normals_of(quads, points, _near(net, curve))
-    points = points.copy()
+    points, reach = points.copy(), relaxing.reach_mm(spacing)
     for _ in range(_ROUNDS):
         placed = np.empty((len(curve), 3))
         over_rows(
@@ -46,7 +47,7 @@ def sharpened(net: Net, points: NetPoints, quads: Quads, spacing_mm: Array, *, r
             net.links,
             net.stencil,
             net.mask,
-            reach * spacing,
+            reach,
         )
         points[curve] = placed
     return points
@@ -85,7 +86,7 @@ def _sharpen(
     links: Array,
     stencil: Array,
     mask: Array,
-    box: Array,
+    reach: Array,
 ) -> None:
     system = np.zeros((3, 4))
     place = np.zeros(3)
@@ -105,9 +106,9 @@ def _sharpen(
         for axis in range(3):
             system[axis, axis] += _STAY * max(total, 1e-9)
         _solve(system)
-        for axis in range(3):
-            low, high = middles[t, axis] - box[axis], middles[t, axis] + box[axis]
-            placed[t, axis] = min(max(place[axis] + system[axis, 3], low), high)
+        x, y, z = middles[t, 0], middles[t, 1], middles[t, 2]
+        dx, dy, dz = held(place[0] + system[0, 3] - x, place[1] + system[1, 3] - y, place[2] + system[2, 3] - z, reach)
+        placed[t, 0], placed[t, 1], placed[t, 2] = x + dx, y + dy, z + dz
 
 
 @kernel

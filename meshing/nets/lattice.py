@@ -62,7 +62,7 @@ class Net:
         return (self.shape[1] - 1) * (self.shape[2] - 1)
 
     def cells(self, vertices: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int32]:
-        """(V, 3), or (N, 3) of some vertices: index of the cell, whose middle lies half a voxel further along all axes."""
+        """(V, 3), or (N, 3) of some vertices: cell of each; its middle lies half a voxel further along every axis."""
         every = np.arange(len(self.xs)) if vertices is None else vertices
         row = (np.searchsorted(self.start, every, side="right") - 1).astype(np.int32)
         return np.column_stack([self.xs[every].astype(np.int32), row % (self.shape[1] - 1), row // (self.shape[1] - 1)])

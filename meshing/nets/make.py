@@ -24,7 +24,7 @@ from meshing.walls import Walls
 
 Array = npt.NDArray[np.float64]
 
-FINE = Relaxing(rounds=10, steps=7, degree=16, floor=0.003, reach=0.9999)
+FINE = Relaxing(rounds=10, steps=7, degree=16, floor=0.003, reach=0.9999, diagonal=0.9999)
 """For a lattice of half the voxel size, whose corners are copies."""
 
 
@@ -97,9 +97,9 @@ def netted(
     progress(0.2, "smoothing walls")
     points = points_of(net, relaxed(net, spacing, relaxing), spacing)
     progress(0.4, "balancing volumes")
-    points = sharpened(net, points, walls[0], spacing, reach=relaxing.reach)
+    points = sharpened(net, points, walls[0], spacing, relaxing)
     wanted = tally(voxels, int(layer.max()) + 1) * spacing.prod()
-    found = balanced(net, points, walls, wanted, spacing, reach=relaxing.reach)
+    found = balanced(net, points, walls, wanted, spacing, relaxing)
     if image is not None and not settings.is_fine:
         progress(0.5, "looking for edges")
         scene = scene_of(image, voxels, shape, first, spacing)

@@ -37,14 +37,19 @@ class Relaxing:
     floor
         What that polynomial leaves of the roughest half of the spectrum.
     reach
-        How far a vertex may go from the middle of its cell, in cells.
+        How far a vertex may go from the middle of its cell along an axis, in cells: a little over half, or walls two
+        voxels apart keep stairs.
+    diagonal
+        How far it may go at all, in diagonals of a cell. The middle of a cell is a corner of voxels that differ: so
+        far, too, may it lie from the boundary of its label.
     """
 
     rounds: int = 4
     steps: int = 3
     degree: int = 8
     floor: float = 0.01
-    reach: float = 0.4999
+    reach: float = 0.55
+    diagonal: float = 0.4999
 
     def weights(self, *, is_early: bool = False) -> npt.NDArray[np.float32]:
         """λ of each step: from the roots of a Chebyshev polynomial that is 1 at rest.
@@ -62,12 +67,17 @@ class Relaxing:
         # A long step after a short one: in rising order the values would overflow on the way.
         return np.asarray(weights[_alternating(degree)], np.float32)
 
+    def reach_mm(self, spacing_mm: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """(4,): `reach` along each axis, and `diagonal`, in mm."""
+        spacing = np.asarray(spacing_mm, np.float64)
+        return np.array([*(self.reach * spacing), self.diagonal * np.linalg.norm(spacing)], np.float32)
+
 
 def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()) -> Moves:
     """Where every vertex goes, in mm from the middle of its cell."""
     count = len(net.xs)
     spacing = np.asarray(spacing_mm, np.float32)
-    box = np.asarray(relaxing.reach * spacing, np.float32)
+    reach = relaxing.reach_mm(spacing)
     # One more than there are vertices: the neighbour along +x is read whether it is one or not.
     moves, spare = np.zeros((count + 1, 3), np.float32), np.zeros((count + 1, 3), np.float32)
     lost, relay, share = np.zeros(count + 1, np.float32), np.zeros(count + 1, np.float32), np.empty(count, np.float32)
@@ -78,15 +88,15 @@ def relaxed(net: Net, spacing_mm: npt.ArrayLike, relaxing: Relaxing = Relaxing()
     over_rows(_shares, count, net.beside, net.links, net.mask, share)
     for number in range(relaxing.rounds):
         for _ in range(relaxing.steps):
-            over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, ways, box)
-            _half_step_on_curves(bent, moves, spare, net.beside, net.stencil, spacing, box)
+            over_rows(_half_step, count, moves, spare, net.beside, net.links, net.stencil, ways, reach)
+            _half_step_on_curves(bent, moves, spare, net.beside, net.stencil, spacing, reach)
             moves, spare = spare, moves
         over_rows(_lost, count, moves, net.mask, normals, lost)
         for weight in relaxing.weights(is_early=2 * number < relaxing.rounds):
             over_rows(_spread, count, lost, relay, net.beside, net.links, share, ways, weight)
             lost, relay = relay, lost
-        over_rows(_give_back, count, moves, lost, net.mask, normals, box)
-        _give_back_to_curves(curve, on_curve, moves, box, 2 * relaxing.steps)
+        over_rows(_give_back, count, moves, lost, net.mask, normals, reach)
+        _give_back_to_curves(curve, on_curve, moves, reach, 2 * relaxing.steps)
     return moves[:-1]
 
 
@@ -128,11 +138,11 @@ def _half_step(
     links: Array,
     stencil: Array,
     table: Array,
-    box: Array,
+    reach: Array,
 ) -> None:
     """Half-way to the mean of the neighbours, within the box. A missing neighbour is the vertex itself: no branches."""
     one = np.uintp(1)
-    wide, deep, high = box[0], box[1], box[2]
+    wide, deep, high = reach[0], reach[1], reach[2]
     for v in range(np.uintp(first), np.uintp(last)):
         if stencil[v] != links[v]:
             continue
@@ -154,7 +164,7 @@ def _half_step(
 
 @kernel
 def _half_step_on_curves(
-    curve: Array, moves: Array, out: Array, beside: Array, stencil: Array, spacing: Array, box: Array
+    curve: Array, moves: Array, out: Array, beside: Array, stencil: Array, spacing: Array, reach: Array
 ) -> None:
     """The same for the vertices whose stencil is not all their neighbours."""
     for t in range(len(curve)):
@@ -171,7 +181,7 @@ def _half_step_on_curves(
                 n += 1
         for axis in range(3):
             moved = np.float32(0.5) * (moves[v, axis] + out[v, axis] / np.float32(n))
-            out[v, axis] = min(max(moved, -box[axis]), box[axis])
+            out[v, axis] = min(max(moved, -reach[axis]), reach[axis])
 
 
 @kernel
@@ -217,14 +227,29 @@ def _shares(first: int, last: int, beside: Array, links: Array, mask: Array, sha
 
 
 @kernel
-def _give_back(first: int, last: int, moves: Array, lost: Array, mask: Array, normals: Array, box: Array) -> None:
+def held(x: float, y: float, z: float, reach: Array) -> tuple[float, float, float]:
+    """A way from the middle of a cell, cut short where it is longer than `Relaxing.reach_mm` allows."""
+    x = min(max(x, -reach[0]), reach[0])
+    y = min(max(y, -reach[1]), reach[1])
+    z = min(max(z, -reach[2]), reach[2])
+    square = x * x + y * y + z * z
+    if square > reach[3] * reach[3]:
+        share = reach[3] / np.sqrt(square)
+        x, y, z = x * share, y * share, z * share
+    return x, y, z
+
+
+@kernel
+def _give_back(first: int, last: int, moves: Array, lost: Array, mask: Array, normals: Array, reach: Array) -> None:
     """Along the normal; curves have none, and so keep their place."""
-    wide, deep, high = box[0], box[1], box[2]
     for v in range(np.uintp(first), np.uintp(last)):
         m = mask[v]
-        moves[v, 0] = min(max(moves[v, 0] + lost[v] * normals[m, 0], -wide), wide)
-        moves[v, 1] = min(max(moves[v, 1] + lost[v] * normals[m, 1], -deep), deep)
-        moves[v, 2] = min(max(moves[v, 2] + lost[v] * normals[m, 2], -high), high)
+        moves[v, 0], moves[v, 1], moves[v, 2] = held(
+            moves[v, 0] + lost[v] * normals[m, 0],
+            moves[v, 1] + lost[v] * normals[m, 1],
+            moves[v, 2] + lost[v] * normals[m, 2],
+            reach,
+        )
 
 
 @kernel
@@ -247,7 +272,7 @@ def _curve_neighbours(curve: Array, beside: Array, stencil: Array, mask: Array) 
 
 
 @kernel
-def _give_back_to_curves(curve: Array, neighbours: Array, moves: Array, box: Array, steps: int) -> None:
+def _give_back_to_curves(curve: Array, neighbours: Array, moves: Array, reach: Array, steps: int) -> None:
     """The vector that a curve's vertices lost, smoothed along the curve."""
     lost = np.empty((len(curve), 3), np.float32)
     out = np.empty((len(curve), 3), np.float32)
@@ -268,6 +293,7 @@ def _give_back_to_curves(curve: Array, neighbours: Array, moves: Array, box: Arr
             out[t, 2] = stay * lost[t, 2] + share * z
         lost, out = out, lost
     for t in range(len(curve)):
-        v = curve[t]
-        for axis in range(3):
-            moves[v, axis] = min(max(moves[v, axis] + lost[t, axis], -box[axis]), box[axis])
+        v = np.uintp(curve[t])
+        moves[v, 0], moves[v, 1], moves[v, 2] = held(
+            moves[v, 0] + lost[t, 0], moves[v, 1] + lost[t, 1], moves[v, 2] + lost[t, 2], reach
+        )
