@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from meshing.case import Case
+from meshing.cubes import extract_grey
 from meshing.errors import SegmentationError
 from meshing.extract import Extraction, extract
 from meshing.importing.labels import read_labels
@@ -20,6 +21,7 @@ from meshing.nets.lattice import tally
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
+from meshing.segmenters.levels import Level, above
 from meshing.segmenters.presets import preset_for, segment
 from meshing.simplify import simplify
 from meshing.surface import Surface, largest_change, volume_ml
@@ -27,7 +29,8 @@ from meshing.volume import Fact, Volume
 
 NO_PRESET = "none"
 PRESET = "preset"
-"""Name of the segmentation that a preset drew."""
+LEVELS = "levels"
+"""Names of the segmentations that a preset drew, and that lie above grey levels."""
 
 Edges = Literal["auto", "image", "labels"]
 
@@ -39,9 +42,11 @@ class BuildSettings:
     Parameters
     ----------
     preset
-        Segmenter; None takes the usual one for the modality unless `labels` are given, `NO_PRESET` none.
+        Segmenter; None takes the usual one for the modality unless `labels` or `levels` are given, `NO_PRESET` none.
     labels
         Existing label maps (a file or a folder of masks).
+    levels
+        Grey levels whose surfaces are wanted, by marching cubes on the grey values.
     seeds_mm
         LPS points for presets that grow from seeds.
     edges
@@ -53,6 +58,7 @@ class BuildSettings:
 
     preset: str | None = None
     labels: Path | None = None
+    levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
     extraction: Extraction = field(default_factory=Extraction)
@@ -136,14 +142,27 @@ def surfaces_of(
         share = claims[name] / max(sum(claims.values()), 1e-9)
         step = part(progress, done, done + share)
         budget = int(settings.budget * share)
-        looked_at = image if _looks_for_edges(name, settings) else None
-        first = part(step, 0.0, 0.8)
-        found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=first)
-        if settings.extraction.method == "marching-cubes":
-            found = simplify(found, budget, progress=part(step, 0.8, 1.0))
+        if name == LEVELS and image is not None:
+            found = simplify(_at_levels(image, segmentation, settings.levels, part(step, 0.0, 0.5)), budget)
+        else:
+            looked_at = image if _looks_for_edges(name, settings) else None
+            first = part(step, 0.0, 0.8)
+            found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=first)
+            if settings.extraction.method == "marching-cubes":
+                found = simplify(found, budget, progress=part(step, 0.8, 1.0))
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
         done += share
     return surfaces
+
+
+def _at_levels(
+    image: Volume, segmentation: Segmentation, levels: tuple[Level, ...], progress: Progress
+) -> dict[str, Surface]:
+    """The surface where the image passes each level; the segments stand in the order of the levels."""
+    return {
+        segment.key: extract_grey(image, level.value, segment.key, progress=progress)
+        for segment, level in zip(segmentation.segments, levels, strict=True)
+    }
 
 
 def _looks_for_edges(segmentation: str, settings: BuildSettings) -> bool:
@@ -168,7 +187,10 @@ def _segmented(
         segmentations["labels"], facts = read_labels(
             settings.labels, volume.grid, limits=settings.limits, progress=part(progress, 0.0, 0.5)
         )
-    wants_preset = settings.preset is not None or settings.labels is None
+    if settings.levels:
+        segmentations[LEVELS] = above(volume, settings.levels)
+        _refuse_twins(segmentations)
+    wants_preset = settings.preset is not None or not segmentations
     if wants_preset and settings.preset != NO_PRESET:
         preset = settings.preset or preset_for(volume)
         made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
@@ -179,16 +201,25 @@ def _segmented(
     return segmentations, facts
 
 
+def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:
+    keys = [segment.key for segmentation in segmentations.values() for segment in segmentation.segments]
+    twins = sorted({key for key in keys if keys.count(key) > 1})
+    if twins:
+        raise SegmentationError(
+            f"{', '.join(twins)}: drawn in the labels and asked for as a level", hint="give the level another name"
+        )
+
+
 def _how_made(segmentations: Mapping[str, Segmentation], settings: BuildSettings) -> Iterator[Fact]:
     """So that whoever opens the case years later knows what its surfaces follow."""
     how = settings.extraction
     for name in segmentations:
-        follows = "the edges of the scan" if _looks_for_edges(name, settings) else "the labels"
-        fine = ", on voxels cut in eight" if how.method == "nets" and how.nets.is_fine else ""
-        text = (
-            f"surfaces of {name} by {how.method}{fine}; they follow {follows}; {settings.budget:,} triangles asked for"
-        )
-        yield Fact("surfaces", text, {"segmentation": name, "method": how.method, "follows": follows})
+        method, follows = how.method, "the edges of the scan" if _looks_for_edges(name, settings) else "the labels"
+        if name == LEVELS:
+            method, follows = "marching-cubes", "the grey values"
+        fine = ", on voxels cut in eight" if method == "nets" and how.nets.is_fine else ""
+        text = f"surfaces of {name} by {method}{fine}; they follow {follows}; {settings.budget:,} triangles asked for"
+        yield Fact("surfaces", text, {"segmentation": name, "method": method, "follows": follows})
 
 
 def _facts_of(surfaces: Mapping[str, Surface], budget: int) -> Iterator[Fact]:

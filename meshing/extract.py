@@ -104,7 +104,10 @@ def _only(layer: Labels, wanted: Sequence[int]) -> Labels:
     """The layer without the labels that nobody asked for: their walls would take triangles from the others."""
     if layer.dtype not in (np.uint8, np.uint16):
         raise SurfaceError(f"labels are {layer.dtype}, not uint8 or uint16", where="labels", hint="convert the layer")
-    present = np.flatnonzero(tally(layer.reshape(-1, order="A"), int(layer.max(initial=0)) + 1))
+    highest = int(layer.max(initial=0))
+    if set(range(1, highest + 1)) <= set(wanted):
+        return layer
+    present = np.flatnonzero(tally(layer.reshape(-1, order="A"), highest + 1))
     if set(present.tolist()) <= {0, *wanted}:
         return layer
     kept = np.zeros(int(present[-1]) + 1, layer.dtype)

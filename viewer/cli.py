@@ -91,6 +91,14 @@ def _build(commands: Any) -> None:
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"
     )
+    command.add_argument(
+        "--level",
+        type=_level,
+        action="append",
+        default=[],
+        metavar="VALUE[=NAME]",
+        help="surface where grey values pass VALUE, by marching cubes; repeat for more",
+    )
     command.add_argument("--series", type=int, metavar="N", help="ordinal shown by `info`")
     command.add_argument("--phase", type=int, metavar="N", help="phase of that series, from 1")
     command.add_argument(
@@ -180,10 +188,10 @@ def _limits(command: argparse.ArgumentParser) -> None:
 
 
 def _with_points(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with points that begin with a minus tied to their option, or argparse takes them for options."""
+    """The arguments, with what begins with a minus tied to its option, or argparse takes it for an option."""
     tied: list[str] = []
     for argument in arguments:
-        if tied and tied[-1] in ("--seed", "--centre") and argument.startswith("-"):
+        if tied and tied[-1] in ("--seed", "--centre", "--level") and argument.startswith("-"):
             tied[-1] += f"={argument}"
         else:
             tied.append(argument)
@@ -198,6 +206,17 @@ def _point(text: str) -> tuple[float, float, float]:
     if not math.isfinite(left + posterior + superior):
         raise argparse.ArgumentTypeError(f"{text!r} is not finite")
     return left, posterior, superior
+
+
+def _level(text: str) -> tuple[float, str]:
+    number, _, name = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not VALUE or VALUE=NAME, as in 250=bone")
+    return value, name.strip()
 
 
 def _gibibytes(text: str) -> float:

@@ -112,7 +112,7 @@ def _sharpen(
 
 
 @kernel
-def _between(v: int, points: Array, beside: Array, stencil: Array, mask: Array, place: Array) -> None:
+def _between(v: Any, points: Array, beside: Array, stencil: Array, mask: Array, place: Array) -> None:
     """Half-way to the mean of the neighbours on the curve."""
     n = 0
     place[:] = 0.0

@@ -282,7 +282,7 @@ def _join(first: int, last: int, depth: int, start: Array, xs: Array, links: Arr
 
 
 @kernel
-def neighbour(beside: Array, v: int, way: int) -> int:
+def neighbour(beside: Array, v: Any, way: int) -> Any:
     """The vertex that one of the six links leads to; `v` is unsigned."""
     if way < 2:
         return v + np.uintp(1) if way else v - np.uintp(1)

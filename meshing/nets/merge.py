@@ -178,9 +178,9 @@ def _rows_below(
 
 
 @kernel
-def _nearest(at: Array, end: Array, xs: Array) -> int:
+def _nearest(at: Array, end: Array, xs: Array) -> Any:
     """The lowest block that any of four rows reaches next; -1 when all are done."""
-    block = -1
+    block = np.int64(-1)
     for n in range(4):
         if at[n] < end[n] and (block < 0 or np.int64(xs[np.uintp(at[n])] >> 1) < block):
             block = np.int64(xs[np.uintp(at[n])] >> 1)
@@ -286,7 +286,7 @@ def _one_sheet(voxels: Array, size: Array, i: int, j: int, k: int, stride: int, 
 
 
 @kernel
-def _meet(planes: Planes, children: Array, n: int, limit: float, out: Planes, c: int) -> bool:
+def _meet(planes: Planes, children: Array, n: int, limit: float, out: Planes, c: Any) -> bool:
     """Writes the plane that stands for `n` others; False if it misses one of them by more than `limit`."""
     zero = np.float32(0)
     x, y, z, u, v, w, weight = zero, zero, zero, zero, zero, zero, zero
@@ -325,7 +325,7 @@ def _meet(planes: Planes, children: Array, n: int, limit: float, out: Planes, c:
 
 
 @kernel
-def _beside(planes: Planes, child: int, x: float, y: float, z: float, u: float, v: float, w: float) -> Any:
+def _beside(planes: Planes, child: int, x: Any, y: Any, z: Any, u: float, v: float, w: float) -> Any:
     """Cosine between a plane and the direction u, v, w, and how far x, y, z lies before it."""
     points, normals = planes.points, planes.normals
     p, q, r = normals[child, 0], normals[child, 1], normals[child, 2]

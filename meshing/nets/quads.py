@@ -148,7 +148,7 @@ def _fill_quads(
 
 
 @kernel
-def _put(quads: Array, sides: Array, q: int, a: int, b: int, c: int, d: int, low: int, high: int) -> None:
+def _put(quads: Array, sides: Array, q: Any, a: Any, b: Any, c: Any, d: Any, low: int, high: int) -> None:
     # By label, not by place: a wall whose pieces look to different sides has no normal.
     quads[q, 0] = a
     quads[q, 2] = c
@@ -173,7 +173,7 @@ def square_mm2(points: Array, a: int, b: int) -> float:
 
 
 @kernel
-def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -> int:
+def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -> Any:
     f, one = np.uintp(0), np.uintp(1)
     for q in range(np.uintp(len(quads))):
         a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]

@@ -16,6 +16,7 @@ from meshing.extract import Extraction
 from meshing.importing.scan import SeriesChoice
 from meshing.nets.make import NetSettings
 from meshing.progress import Progress, part
+from meshing.segmenters.levels import Level
 from viewer.commands.choices import limits_of
 from viewer.commands.tables import table
 
@@ -24,6 +25,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     settings = BuildSettings(
         preset=options.preset,
         labels=options.labels,
+        levels=tuple(Level(value, name) for value, name in options.level),
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
         extraction=Extraction(options.method, NetSettings(is_fine=options.fine)),
