@@ -1,4 +1,4 @@
-"""How triangles hang together: faults of edges and vertices, counted round each vertex, and the volume within.
+"""How triangles hang together: faults of edges and vertices, counted round each vertex; volume, middle and normals.
 
 Each vertex has its corners in one row; a face at a vertex joins two neighbours of it, so one walk along the row sees
 all uses of its edges, and how many fans its faces form. Most rows are one ring; only the others are counted out.
@@ -15,6 +15,7 @@ from meshing.errors import SurfaceError
 from meshing.threads import kernel
 
 Index = npt.NDArray[np.int32]
+Points = npt.NDArray[np.float64]
 
 _LONGEST_RING = 32
 """Corners round a vertex up to which a search through all is faster than a table."""
@@ -70,10 +71,47 @@ def signed_volume_mm3(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     SurfaceError
         If faces name vertices that are not there.
     """
-    points = np.ascontiguousarray(vertices, dtype=np.float64).view()
-    points.setflags(write=False)
+    points = _seen(vertices)
     triangles = _inside(faces, len(points))
     return float(_volume(points, triangles)) if len(triangles) else 0.0
+
+
+def middle(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Points:
+    """(3,): the area-weighted mean of the faces.
+
+    Raises
+    ------
+    SurfaceError
+        If faces name vertices that are not there.
+    """
+    points = _seen(vertices)
+    triangles = _inside(faces, len(points))
+    areas, total = np.empty(len(triangles)), np.zeros(3)
+    _add_middles(points, triangles, areas, total)
+    mean: Points = total / areas.sum()
+    return mean
+
+
+def normal_sums(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[Points, Points]:
+    """(V, 3): the cross products of the edges of all faces round a vertex, added up; (F,): their lengths.
+
+    Raises
+    ------
+    SurfaceError
+        If faces name vertices that are not there.
+    """
+    points = _seen(vertices)
+    triangles = _inside(faces, len(points))
+    sums, lengths = np.zeros((len(points), 3)), np.empty(len(triangles))
+    _add_normals(points, triangles, sums, lengths)
+    return sums, lengths
+
+
+def _seen(vertices: npt.ArrayLike) -> Points:
+    """Vertices as a read-only view: see `_inside`."""
+    points: Points = np.ascontiguousarray(vertices, dtype=np.float64).view()
+    points.setflags(write=False)
+    return points
 
 
 def _inside(faces: npt.ArrayLike, count: int) -> Index:
@@ -88,7 +126,39 @@ def _inside(faces: npt.ArrayLike, count: int) -> Index:
 
 
 @kernel
-def _volume(points: npt.NDArray[np.float64], faces: Index) -> float:
+def _across(points: Points, faces: Index, face: int) -> tuple[float, float, float]:
+    """The cross product of two edges: along the normal, twice the area long."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+    vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@kernel
+def _add_middles(points: Points, faces: Index, areas: Points, total: Points) -> None:
+    for face in range(len(faces)):
+        x, y, z = _across(points, faces, face)
+        # A face without area counts for next to nothing, so that a model of such faces has a middle too.
+        areas[face] = max(np.sqrt(x * x + y * y + z * z), 1e-30)
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        for axis in range(3):
+            total[axis] += (points[a, axis] + points[b, axis] + points[c, axis]) / 3.0 * areas[face]
+
+
+@kernel
+def _add_normals(points: Points, faces: Index, sums: Points, lengths: Points) -> None:
+    for face in range(len(faces)):
+        x, y, z = _across(points, faces, face)
+        lengths[face] = np.sqrt(x * x + y * y + z * z)
+        for side in range(3):
+            vertex = faces[face, side]
+            sums[vertex, 0] += x
+            sums[vertex, 1] += y
+            sums[vertex, 2] += z
+
+
+@kernel
+def _volume(points: Points, faces: Index) -> float:
     mx, my, mz = 0.0, 0.0, 0.0
     for row in range(len(points)):
         mx += points[row, 0]

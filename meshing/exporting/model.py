@@ -63,7 +63,7 @@ class MeshNode:
     group: str
     vertices: FloatArray
     normals: FloatArray | None
-    faces: npt.NDArray[np.int64]
+    faces: npt.NDArray[np.int32]
     look: Look
     extras: Fields
 
@@ -301,7 +301,7 @@ def _mesh_node(place: _Placed, mesh: _Mesh, materials: list[Look]) -> MeshNode:
     if mesh.material >= len(materials):
         raise DamagedFileError(f"material {mesh.material} of {len(materials)}", where=mesh.where)
     linear = place.matrix[:3, :3]
-    faces = mesh.indices.reshape(-1, 3).astype(np.int64)
+    faces = mesh.indices.reshape(-1, 3).astype(np.int32)  # under 2³¹: vertices take 12 bytes each of 4 GiB
     if np.linalg.det(linear) < 0:
         # Viewers turn the winding round under a mirroring transform (glTF 2.0 §3.7.4).
         faces = faces[:, ::-1]
