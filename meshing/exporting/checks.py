@@ -56,8 +56,7 @@ def size_problems(nodes: Sequence[MeshNode]) -> Iterator[Problem]:
     """A model that no patient fills, whatever the case says."""
     if not nodes:
         return
-    low = np.min([node.vertices.min(axis=0) for node in nodes], axis=0)
-    high = np.max([node.vertices.max(axis=0) for node in nodes], axis=0)
+    low, high = box(np.vstack([box(node.vertices) for node in nodes]))
     size = float((high - low).max())
     if size > _LARGEST_M:
         yield Problem("units", f"the model is {size:.4g} m large; are these millimetres?")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from meshing.errors import DamagedFileError, NotFoundError, TooLargeError, UnsupportedError
 from meshing.exporting.fields import Fields, every_object
 from meshing.exporting.glb import Glb, read_glb
+from meshing.exporting.measure import box
 from meshing.frames import FloatArray
 
 MAX_TRIANGLES = 50_000_000
@@ -217,7 +218,7 @@ class _Mesh:
             raise DamagedFileError(f"index {self.indices.max()} of {len(self.positions)} vertices", where=self.where)
         if self.normals is not None and len(self.normals) != len(self.positions):
             raise DamagedFileError(f"{len(self.normals)} normals, {len(self.positions)} vertices", where=self.where)
-        if (self.positions.min(axis=0) != low).any() or (self.positions.max(axis=0) != high).any():
+        if not np.array_equal(box(self.positions), [low, high]):
             raise DamagedFileError("its positions leave or do not fill their declared min and max", where=self.where)
 
 
