@@ -177,11 +177,11 @@ def _volume(points: Points, faces: Index) -> float:
 
 @kernel
 def _rows_of(faces: Index, starts: Index, around: Index, is_faulty: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """The vertices after and before each corner, in a row for every vertex; the longest row, and faces with a double."""
+    """The vertices after and before each corner, in a row for every vertex; the longest row, and thin faces."""
     folded = 0
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        if a == b or b == c or a == c:
+        if a in (b, c) or b == c:
             folded += 1
             is_faulty[a] = is_faulty[b] = is_faulty[c] = True
         for side in range(3):
@@ -273,7 +273,8 @@ def _is_one_ring(around: Index, first: int, last: int) -> bool:
             at += 1
         if at == last:
             return False
-    return around[at, 0] == around[first, 1]
+    is_closed: bool = around[at, 0] == around[first, 1]
+    return is_closed
 
 
 @kernel

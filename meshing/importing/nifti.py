@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,24 +21,46 @@ from meshing.importing.limits import Limits
 from meshing.importing.unpack import Packing, Unpacked
 from meshing.volume import Fact
 
+Order = Literal["<", ">"]
+
 _HEADER_BYTES = {1: 348, 2: 540}
 _MAGIC_AT = {1: 344, 2: 4}
 _SINGLE = {1: b"n+1\0", 2: b"n+2\0"}
 _DETACHED = {1: b"ni1\0", 2: b"ni2\0"}
 
-# Byte and type of every field that is read here; the lengths of the header are above.
+# Byte and type of every field that is read here.
 _FIELDS = {
     1: {
-        **{"dim": (40, "8i2"), "datatype": (70, "i2"), "bitpix": (72, "i2"), "pixdim": (76, "8f4")},
-        **{"vox_offset": (108, "f4"), "scl_slope": (112, "f4"), "scl_inter": (116, "f4"), "xyzt_units": (123, "u1")},
-        **{"qform_code": (252, "i2"), "sform_code": (254, "i2"), "quatern": (256, "3f4"), "qoffset": (268, "3f4")},
-        **{"srow": (280, "(3,4)f4"), "magic": (344, "S4")},
+        "dim": (40, "8i2"),
+        "datatype": (70, "i2"),
+        "bitpix": (72, "i2"),
+        "pixdim": (76, "8f4"),
+        "vox_offset": (108, "f4"),
+        "scl_slope": (112, "f4"),
+        "scl_inter": (116, "f4"),
+        "xyzt_units": (123, "u1"),
+        "qform_code": (252, "i2"),
+        "sform_code": (254, "i2"),
+        "quatern": (256, "3f4"),
+        "qoffset": (268, "3f4"),
+        "srow": (280, "(3,4)f4"),
+        "magic": (344, "S4"),
     },
     2: {
-        **{"magic": (4, "S4"), "datatype": (12, "i2"), "bitpix": (14, "i2"), "dim": (16, "8i8"), "pixdim": (104, "8f8")},
-        **{"vox_offset": (168, "i8"), "scl_slope": (176, "f8"), "scl_inter": (184, "f8")},
-        **{"qform_code": (344, "i4"), "sform_code": (348, "i4"), "quatern": (352, "3f8"), "qoffset": (376, "3f8")},
-        **{"srow": (400, "(3,4)f8"), "xyzt_units": (500, "i4")},
+        "magic": (4, "S4"),
+        "datatype": (12, "i2"),
+        "bitpix": (14, "i2"),
+        "dim": (16, "8i8"),
+        "pixdim": (104, "8f8"),
+        "vox_offset": (168, "i8"),
+        "scl_slope": (176, "f8"),
+        "scl_inter": (184, "f8"),
+        "qform_code": (344, "i4"),
+        "sform_code": (348, "i4"),
+        "quatern": (352, "3f8"),
+        "qoffset": (376, "3f8"),
+        "srow": (400, "(3,4)f8"),
+        "xyzt_units": (500, "i4"),
     },
 }
 
@@ -67,7 +89,7 @@ def read_header(path: Path, packing: Packing, limits: Limits) -> gate.Header:
     """
     with Unpacked(path, packing) as stream:
         block = stream.read(_HEADER_BYTES[1])
-        order = "<" if _version(block, "<") else ">"
+        order: Order = "<" if _version(block, "<") else ">"
         version = _version(block, order)
         if not version:
             raise DamagedFileError("it is no NIfTI file: its header size is neither 348 nor 540", where=path)
@@ -86,16 +108,16 @@ def _version(first: bytes, order: str) -> int:
     return {348: 1, 540: 2}.get(size, 0)
 
 
-def _fields(block: bytes, version: int, order: str) -> Any:
+def _fields(block: bytes, version: int, order: Order) -> Any:
     """The fields of the header by name, nothing of it checked or mended yet."""
     offsets, formats = zip(*_FIELDS[version].values(), strict=True)
     layout = {"names": list(_FIELDS[version]), "offsets": offsets, "formats": formats}
-    kind = np.dtype(layout | {"itemsize": _HEADER_BYTES[version]})  # type: ignore[call-overload]  # a plain dict
+    kind: np.dtype[Any] = np.dtype(layout | {"itemsize": _HEADER_BYTES[version]})  # type: ignore[call-overload]
     return np.frombuffer(block, kind.newbyteorder(order))[0]
 
 
 @np.errstate(all="ignore")  # the gate refuses what is not finite
-def _header(raw: Any, version: int, order: str, path: Path, packing: Packing) -> gate.Header:
+def _header(raw: Any, version: int, order: Order, path: Path, packing: Packing) -> gate.Header:
     _judge_kind(raw, version, path)
     shape, phases = _sizes(raw, path)
     offset = float(raw["vox_offset"])
