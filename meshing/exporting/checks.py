@@ -17,7 +17,6 @@ from meshing.exporting.layout import ASSET_FIELDS, FIELDS_OF_KIND, MATRIX, NOT_F
 from meshing.exporting.measure import box
 from meshing.exporting.model import Look, MeshNode, Model
 from meshing.frames import GLTF, PATIENT, FloatArray, Transform, between
-from meshing.halfedges import normal_sums
 from meshing.surface import Check, Surface, check
 from meshing.terminology import Structure
 
@@ -199,6 +198,8 @@ def mesh_problems(found: Measured, one: Expected) -> tuple[list[Problem], list[s
 
 def normal_problems(node: MeshNode) -> Iterator[Problem]:
     """Normals are missing, not of unit length, or look into the faces."""
+    from meshing.halfedges import normal_sums
+
     if node.normals is None:
         yield Problem("normals", f"{node.name}: no normals; viewers would show facets")
         return
