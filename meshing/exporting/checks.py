@@ -206,7 +206,7 @@ def normal_problems(node: MeshNode) -> Iterator[Problem]:
     lengths = np.linalg.norm(node.normals, axis=1)
     # Each face against the mean of its corners' normals, added up corner by corner.
     sums, across = normal_sums(node.vertices, node.faces)
-    along = float(np.vdot(sums, node.normals) / 3 / max(across.sum(), 1e-30))
+    along = float(np.einsum("vi,vi->", sums, node.normals) / 3 / max(across.sum(), 1e-30))
     if not np.abs(lengths - 1).max() <= _NORMAL_LENGTH:
         yield Problem("normals", f"{node.name}: normals of length {lengths.min():.3f} to {lengths.max():.3f}, wanted 1")
     elif along < _NORMAL_COSINE:
