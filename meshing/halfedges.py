@@ -1,7 +1,7 @@
-"""How triangles hang together: faults of edges and vertices, counted round each vertex, and the volume within.
+"""How triangles hang together: faults of edges and vertices, counted round each vertex; volume, middle and normals.
 
 Each vertex has its corners in one row; a face at a vertex joins two neighbours of it, so one walk along the row sees
-all uses of its edges, and how many fans its faces form.
+all uses of its edges, and how many fans its faces form. Most rows are one ring; only the others are counted out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from meshing.errors import SurfaceError
 from meshing.threads import kernel
 
 Index = npt.NDArray[np.int32]
+Points = npt.NDArray[np.float64]
+
+_LONGEST_RING = 32
+"""Corners round a vertex up to which a search through all is faster than a table."""
 
 
 class Faults(NamedTuple):
@@ -53,12 +57,10 @@ def faults(faces: npt.ArrayLike, count: int) -> Faults:
     if len(triangles) == 0:
         return Faults(0, 0, 0, 0, 0, is_faulty)
     starts = np.zeros(count + 1, np.int32)
-    corners = np.empty(triangles.size, np.int32)
-    most = _corners_of(triangles, starts, corners)
-    boundary, crowded, flipped, pinched, folded = _faults_of(
-        triangles, starts, corners, np.empty(most, np.int32), is_faulty
-    )
-    return Faults(int(boundary), int(crowded), int(flipped), int(pinched), int(folded), is_faulty)
+    around = np.empty((triangles.size, 2), np.int32)
+    most, folded = _rows_of(triangles, starts, around, is_faulty)
+    boundary, crowded, flipped, pinched, opposite = _faults_of(starts, around, np.empty(most, np.int32), is_faulty)
+    return Faults(int(boundary), int(crowded), int(flipped), int(pinched), int(folded + opposite), is_faulty)
 
 
 def signed_volume_mm3(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
@@ -69,10 +71,47 @@ def signed_volume_mm3(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     SurfaceError
         If faces name vertices that are not there.
     """
-    points = np.ascontiguousarray(vertices, dtype=np.float64).view()
-    points.setflags(write=False)
+    points = _seen(vertices)
     triangles = _inside(faces, len(points))
     return float(_volume(points, triangles)) if len(triangles) else 0.0
+
+
+def middle(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Points:
+    """(3,): the area-weighted mean of the faces.
+
+    Raises
+    ------
+    SurfaceError
+        If faces name vertices that are not there.
+    """
+    points = _seen(vertices)
+    triangles = _inside(faces, len(points))
+    areas, total = np.empty(len(triangles)), np.zeros(3)
+    _add_middles(points, triangles, areas, total)
+    mean: Points = total / areas.sum()
+    return mean
+
+
+def normal_sums(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[Points, Points]:
+    """(V, 3): the cross products of the edges of all faces round a vertex, added up; (F,): their lengths.
+
+    Raises
+    ------
+    SurfaceError
+        If faces name vertices that are not there.
+    """
+    points = _seen(vertices)
+    triangles = _inside(faces, len(points))
+    sums, lengths = np.zeros((len(points), 3)), np.empty(len(triangles))
+    _add_normals(points, triangles, sums, lengths)
+    return sums, lengths
+
+
+def _seen(vertices: npt.ArrayLike) -> Points:
+    """Vertices as a read-only view: see `_inside`."""
+    points: Points = np.ascontiguousarray(vertices, dtype=np.float64).view()
+    points.setflags(write=False)
+    return points
 
 
 def _inside(faces: npt.ArrayLike, count: int) -> Index:
@@ -87,7 +126,39 @@ def _inside(faces: npt.ArrayLike, count: int) -> Index:
 
 
 @kernel
-def _volume(points: npt.NDArray[np.float64], faces: Index) -> float:
+def _across(points: Points, faces: Index, face: int) -> tuple[float, float, float]:
+    """The cross product of two edges: along the normal, twice the area long."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+    vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@kernel
+def _add_middles(points: Points, faces: Index, areas: Points, total: Points) -> None:
+    for face in range(len(faces)):
+        x, y, z = _across(points, faces, face)
+        # A face without area counts for next to nothing, so that a model of such faces has a middle too.
+        areas[face] = max(np.sqrt(x * x + y * y + z * z), 1e-30)
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        for axis in range(3):
+            total[axis] += (points[a, axis] + points[b, axis] + points[c, axis]) / 3.0 * areas[face]
+
+
+@kernel
+def _add_normals(points: Points, faces: Index, sums: Points, lengths: Points) -> None:
+    for face in range(len(faces)):
+        x, y, z = _across(points, faces, face)
+        lengths[face] = np.sqrt(x * x + y * y + z * z)
+        for side in range(3):
+            vertex = faces[face, side]
+            sums[vertex, 0] += x
+            sums[vertex, 1] += y
+            sums[vertex, 2] += z
+
+
+@kernel
+def _volume(points: Points, faces: Index) -> float:
     mx, my, mz = 0.0, 0.0, 0.0
     for row in range(len(points)):
         mx += points[row, 0]
@@ -105,9 +176,14 @@ def _volume(points: npt.NDArray[np.float64], faces: Index) -> float:
 
 
 @kernel
-def _corners_of(faces: Index, starts: Index, corners: Index) -> int:
-    """Corners (3 f + s) of every vertex, in rows; the longest row's length."""
+def _rows_of(faces: Index, starts: Index, around: Index, is_faulty: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """The vertices after and before each corner, in a row for every vertex; the longest row, and thin faces."""
+    folded = 0
     for face in range(len(faces)):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        if a in (b, c) or b == c:
+            folded += 1
+            is_faulty[a] = is_faulty[b] = is_faulty[c] = True
         for side in range(3):
             starts[faces[face, side]] += 1
     most, end = 0, 0
@@ -119,35 +195,33 @@ def _corners_of(faces: Index, starts: Index, corners: Index) -> int:
         for side in range(2, -1, -1):
             vertex = faces[face, side]
             starts[vertex] -= 1
-            corners[starts[vertex]] = 3 * face + side
-    return most
+            at = starts[vertex]
+            around[at, 0], around[at, 1] = faces[face, (side + 1) % 3], faces[face, (side + 2) % 3]
+    return most, folded
 
 
 @kernel
 def _faults_of(
-    faces: Index, starts: Index, corners: Index, joined: Index, is_faulty: npt.NDArray[np.bool_]
+    starts: Index, around: Index, joined: Index, is_faulty: npt.NDArray[np.bool_]
 ) -> tuple[int, int, int, int, int]:
-    """Counts of `Faults`, in its order; `joined` is room for the fans of one vertex (union-find)."""
+    """Edges and vertices of `Faults` in its order, at last vertices of two faces back to back.
+
+    `joined` is room for the fans of one vertex (union-find).
+    """
     count = len(starts) - 1
     # Of every neighbour of the vertex at hand: which vertex that is, which face met it first, uses out and in.
     seen = np.full((count, 4), -1, np.int32)
-    boundary, crowded, flipped, pinched, folded = 0, 0, 0, 0, 0
+    boundary, crowded, flipped, pinched, opposite = 0, 0, 0, 0, 0
     for vertex in range(count):
         first, last = starts[vertex], starts[vertex + 1]
+        if _is_one_ring(around, first, last):
+            continue
         fans = last - first
         for at in range(first, last):
-            face, side = corners[at] // 3, corners[at] % 3
-            after, before = faces[face, (side + 1) % 3], faces[face, (side + 2) % 3]
-            is_thin = after == before
-            is_thin |= after == vertex
-            is_thin |= before == vertex
-            if side == 0 and is_thin:
-                folded += 1
-                is_faulty[vertex] = is_faulty[after] = is_faulty[before] = True
             here = at - first
             joined[here] = here
             for turn in range(2):
-                other = after if turn == 0 else before
+                other = around[at, turn]
                 if seen[other, 0] != vertex:
                     seen[other, 0], seen[other, 1], seen[other, 2], seen[other, 3] = vertex, here, 0, 0
                 seen[other, 2 + turn] += 1
@@ -158,15 +232,13 @@ def _faults_of(
         is_bad = fans > 1
         pinched += is_bad
         if last - first == 2:
-            face, side = corners[first] // 3, corners[first] % 3
-            after, before = faces[face, (side + 1) % 3], faces[face, (side + 2) % 3]
+            after, before = around[first, 0], around[first, 1]
             if seen[after, 2] == seen[after, 3] == seen[before, 2] == seen[before, 3] == 1:
-                folded += 1
+                opposite += 1
                 is_bad = True
         for at in range(first, last):
-            face, side = corners[at] // 3, corners[at] % 3
-            for turn in range(1, 3):
-                other = faces[face, (side + turn) % 3]
+            for turn in range(2):
+                other = around[at, turn]
                 out, back = seen[other, 2], seen[other, 3]
                 if other == vertex:  # an edge from a vertex to itself is met at both of its corners
                     back = 0
@@ -180,7 +252,29 @@ def _faults_of(
                     seen[other, 2], seen[other, 3] = 0, 0
         if is_bad:
             is_faulty[vertex] = True
-    return boundary, crowded, flipped, pinched, folded
+    return boundary, crowded, flipped, pinched, opposite
+
+
+@kernel
+def _is_one_ring(around: Index, first: int, last: int) -> bool:
+    """Whether each corner's next one, found by the neighbour they share, leads once round all: then nothing is wrong.
+
+    The first corner found stands for all before that neighbour, so with an edge too many the way ends early.
+    """
+    if not 3 <= last - first <= _LONGEST_RING:
+        return False
+    at = first
+    for _ in range(last - first - 1):
+        wanted = around[at, 0]
+        if wanted == around[first, 1]:
+            return False
+        at = first + 1
+        while at < last and around[at, 1] != wanted:
+            at += 1
+        if at == last:
+            return False
+    is_closed: bool = around[at, 0] == around[first, 1]
+    return is_closed
 
 
 @kernel

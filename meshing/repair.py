@@ -8,13 +8,12 @@ vertices are looked at.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 
 from meshing.halfedges import faults
 from meshing.surface import Faces
+from meshing.threads import kernel
 
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -103,54 +102,75 @@ def _twins(vertices: Points, faces: Index) -> Index:
     key = np.minimum(start, end) * np.int64(len(vertices)) + np.maximum(start, end)
     order = np.argsort(key, kind="stable")
     bounds = np.flatnonzero(np.diff(key[order], prepend=-1, append=-1))
-    sizes = np.diff(bounds)
     twin = np.full(faces.size, -1, dtype=np.int64)
-    plain = bounds[:-1][sizes == 2]
-    first, second = order[plain], order[plain + 1]
-    opposite = start[first] == end[second]
-    twin[first[opposite]], twin[second[opposite]] = second[opposite], first[opposite]
-    for at in np.flatnonzero((sizes > 2) | ~_opposite(sizes, bounds, order, start, end)):
-        members = order[bounds[at] : bounds[at + 1]]
-        for one, other in _pair_round_edge(vertices, faces, members, start, end):
-            twin[one], twin[other] = other, one
+    room = np.empty(int(np.diff(bounds).max(initial=0)))
+    _glue(np.ascontiguousarray(vertices), faces.ravel(), start, end, order, bounds, room, twin)
     return twin
 
 
-def _opposite(sizes: Index, bounds: Index, order: Index, start: Index, end: Index) -> npt.NDArray[np.bool_]:
-    right = np.ones(len(sizes), dtype=bool)
-    plain = np.flatnonzero(sizes == 2)
-    right[plain] = start[order[bounds[plain]]] == end[order[bounds[plain] + 1]]
-    return right
+@kernel
+def _glue(
+    points: Points, corners: Index, start: Index, end: Index, order: Index, bounds: Index, turns: Points, twin: Index
+) -> None:
+    """Twins of every edge; `order` holds the half-edges edge by edge, `turns` is room for those of one."""
+    for edge in range(len(bounds) - 1):
+        ring = order[bounds[edge] : bounds[edge + 1]].copy()
+        left = len(ring)
+        if left == 2 and start[ring[0]] == end[ring[1]]:
+            twin[ring[0]], twin[ring[1]] = ring[1], ring[0]
+            continue
+        low = min(start[ring[0]], end[ring[0]])
+        _sort_round_edge(points, corners, ring, low, max(start[ring[0]], end[ring[0]]), turns)
+        # A face that runs forward has its outward normal counter-clockwise, so solid lies between a backward face and
+        # the next forward one.
+        at = 0
+        while left > 1 and at < left:
+            after = (at + 1) % left
+            one, other = ring[at], ring[after]
+            if start[one] == low or start[other] != low:
+                at += 1
+                continue
+            twin[one], twin[other] = other, one
+            left = _without(ring, left, max(at, after))
+            left = _without(ring, left, min(at, after))
+            at = 0
 
 
-def _pair_round_edge(vertices: Points, faces: Index, members: Index, start: Index, end: Index) -> list[tuple[int, int]]:
-    """Half-edges of one crowded edge, paired so that each pair bounds one wedge of solid.
+@kernel
+def _without(ring: Index, count: int, gone: int) -> int:
+    """Moves what stands behind `gone` one place forward; what is left of `count`."""
+    for at in range(gone, count - 1):
+        ring[at] = ring[at + 1]
+    return count - 1
 
-    Faces are sorted by their angle round the edge. A face that runs forward along the edge has its outward normal
-    counter-clockwise, so solid lies between a backward face and the next forward one.
-    """
-    low = min(start[members[0]], end[members[0]])
-    high = max(start[members[0]], end[members[0]])
-    axis = vertices[high] - vertices[low]
-    axis = axis / max(float(np.linalg.norm(axis)), 1e-30)
-    tip = faces.reshape(-1)[members - members % 3 + (members + 2) % 3]
-    arm = vertices[tip] - vertices[low]
-    arm = arm - np.outer(arm @ axis, axis)
-    reference = arm[int(np.argmax(np.linalg.norm(arm, axis=1)))]
-    side = np.cross(axis, reference)
-    turn = np.arctan2(arm @ side, arm @ reference)
-    ring = members[np.argsort(turn, kind="stable")].tolist()
-    is_forward = {half: start[half] == low for half in ring}
-    pairs: list[tuple[int, int]] = []
-    while len(ring) > 1:
-        for at, (one, other) in enumerate(pairwise([*ring, ring[0]])):
-            if is_forward[other] and not is_forward[one]:
-                pairs.append((one, other))
-                del ring[at], ring[ring.index(other)]
-                break
-        else:
-            break
-    return pairs
+
+@kernel
+def _sort_round_edge(points: Points, corners: Index, ring: Index, low: int, high: int, turns: Points) -> None:
+    """Half-edges of one crowded edge, sorted by the angle of their faces round it, in place."""
+    axis = points[high] - points[low]
+    axis /= max(np.sqrt(axis[0] ** 2 + axis[1] ** 2 + axis[2] ** 2), 1e-30)
+    arms = np.empty((len(ring), 3))
+    reference, longest = 0, -1.0
+    for at in range(len(ring)):
+        half = ring[at]
+        arm = points[corners[half - half % 3 + (half + 2) % 3]] - points[low]
+        arm -= (arm[0] * axis[0] + arm[1] * axis[1] + arm[2] * axis[2]) * axis
+        arms[at] = arm
+        length = arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2
+        if length > longest:
+            reference, longest = at, length
+    x, y, z = arms[reference]
+    across_x, across_y, across_z = axis[1] * z - axis[2] * y, axis[2] * x - axis[0] * z, axis[0] * y - axis[1] * x
+    for at in range(len(ring)):
+        arm, half = arms[at], ring[at]
+        turn = np.arctan2(
+            arm[0] * across_x + arm[1] * across_y + arm[2] * across_z, arm[0] * x + arm[1] * y + arm[2] * z
+        )
+        place = at
+        while place > 0 and turns[place - 1] > turn:
+            turns[place], ring[place] = turns[place - 1], ring[place - 1]
+            place -= 1
+        turns[place], ring[place] = turn, half
 
 
 def _one_vertex_per_fan(faces: Index, twin: Index, is_whole: Mask) -> tuple[Index, Index]:
@@ -166,33 +186,58 @@ def _one_vertex_per_fan(faces: Index, twin: Index, is_whole: Mask) -> tuple[Inde
     place, faces
         The old vertex of each new one, and faces by new vertices.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    half = np.flatnonzero(twin >= 0)
-    after = half - half % 3 + (half + 1) % 3
-    twin_after = twin[half] - twin[half] % 3 + (twin[half] + 1) % 3
-    corners = np.argsort(faces.ravel(), kind="stable")
-    around = faces.ravel()[corners]
-    same = (around[1:] == around[:-1]) & is_whole[around[1:]]
-    rows = np.concatenate([half, after, corners[:-1][same]])
-    columns = np.concatenate([twin_after, twin[half], corners[1:][same]])
-    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(faces.size, faces.size))
-    count, fan = connected_components(graph, directed=False)
+    corners = faces.ravel()
+    fan = np.empty(corners.size, np.int64)
+    count = _fans_of(corners, twin, is_whole, np.full(len(is_whole), -1, np.int64), fan)
     place = np.empty(count, dtype=np.int64)
-    place[fan] = faces.ravel()
-    return place, fan.astype(np.int64).reshape(-1, 3)
+    place[fan] = corners
+    return place, fan.reshape(-1, 3)
+
+
+@kernel
+def _fans_of(corners: Index, twin: Index, is_whole: Mask, first: Index, fan: Index) -> int:
+    """The number of each corner's fan, counted by first corners, and how many there are; `first` is −1 throughout."""
+    for corner in range(len(corners)):
+        fan[corner] = corner
+    for corner in range(len(corners)):
+        vertex, other = corners[corner], twin[corner]
+        if is_whole[vertex]:
+            first[vertex] = corner if first[vertex] < 0 else first[vertex]
+            _join(fan, corner, first[vertex])
+        if other >= 0:
+            _join(fan, corner, other - other % 3 + (other + 1) % 3)
+            _join(fan, corner - corner % 3 + (corner + 1) % 3, other)
+    count = 0
+    for corner in range(len(corners)):
+        if fan[corner] == corner:
+            fan[corner] = count
+            count += 1
+        else:
+            fan[corner] = fan[fan[corner]]
+    return count
+
+
+@kernel
+def _join(fan: Index, one: int, other: int) -> None:
+    """Both corners' chains end at the lower of their two ends; chains only lead down."""
+    while fan[one] != one:
+        fan[one] = fan[fan[one]]
+        one = fan[one]
+    while fan[other] != other:
+        fan[other] = fan[fan[other]]
+        other = fan[other]
+    fan[max(one, other)] = min(one, other)
 
 
 def _split_parallel_edges(vertices: Points, faces: Index) -> tuple[Points, Index, int]:
     """Edges still crowded: two sheets share both ends. One sheet gets a middle vertex."""
-    twin = _twins(vertices, faces)
     start, end = _half_edges(faces)
     key = np.minimum(start, end) * np.int64(len(vertices)) + np.maximum(start, end)
     _, group, count = np.unique(key, return_inverse=True, return_counts=True)
     crowded = np.flatnonzero(count[group] > 2)
     if len(crowded) == 0:
         return vertices, faces, 0
+    twin = _twins(vertices, faces)
     middles: list[Points] = []
     fresh: list[tuple[int, int, int]] = []
     gone: set[int] = set()

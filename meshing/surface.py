@@ -120,15 +120,11 @@ def area_mm2(surface: Surface) -> float:
 
 def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], float]:
     """Outward unit normals (V, 3), each the area-weighted mean over its faces, and the whole area in mm²."""
-    points, triangles = np.asarray(vertices, dtype=np.float64), np.asarray(faces)
-    a, b, c = (points[triangles[:, corner]] for corner in range(3))
-    across = np.cross(b - a, c - a)
-    normals = np.empty_like(points)
-    for axis in range(3):
-        weights = np.repeat(across[:, axis], 3)
-        normals[:, axis] = np.bincount(triangles.ravel(), weights=weights, minlength=len(points))
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(lengths, 1e-30), float(np.linalg.norm(across, axis=1).sum() / 2)
+    from meshing.halfedges import normal_sums
+
+    sums, across = normal_sums(vertices, faces)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums / np.maximum(lengths, 1e-30), float(across.sum() / 2)
 
 
 def check(surface: Surface) -> Check:

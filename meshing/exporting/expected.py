@@ -16,7 +16,7 @@ from meshing.exporting.measure import box, centroid, used_part
 from meshing.exporting.model import MeshNode
 from meshing.exporting.selection import segment_of
 from meshing.frames import FloatArray, Transform
-from meshing.surface import Deviation, Surface, largest_change, volume_ml
+from meshing.surface import Deviation, Faces, Surface, largest_change, volume_ml
 from meshing.terminology import Structure
 
 BOUNDS_MM = 0.05
@@ -58,6 +58,8 @@ class Expected:
     ----------
     structure, label, surface
         From the case; None where there is no case.
+    used
+        The surface's vertices that some face uses, LPS mm, and the faces that name them.
     bounds_tolerance_mm, volume_share
         How far bounds and centroid, and the volume as a share, may be off.
     claim
@@ -76,6 +78,7 @@ class Expected:
     structure: Structure | None = None
     label: int | None = None
     surface: Surface | None = None
+    used: tuple[FloatArray, Faces] = (np.empty((0, 3)), np.empty((0, 3), np.int32))
     claim: Deviation | None = field(default=None)
     coarsest_mm: float = _COARSEST_MM
     is_decimated: bool = False
@@ -117,6 +120,7 @@ def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
         structure=segment.structure,
         label=segment.label,
         surface=surface,
+        used=(vertices, faces),
         claim=claim,
         coarsest_mm=coarsest,
         is_decimated=is_decimated,

@@ -218,7 +218,7 @@ class _Builder:
         normals = _unit_normals(positions, drawn.faces)
         short = len(positions) <= _MOST_FOR_SHORT
         indices = drawn.faces.ravel().astype("<u2" if short else "<u4")
-        low_high = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
+        low_high = dict(zip(("min", "max"), box(positions).tolist(), strict=True))
         primitive = {
             "attributes": {
                 "POSITION": self._add_accessor(positions, _FLOAT, _VERTICES, **low_high),

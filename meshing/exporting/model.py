@@ -16,6 +16,7 @@ import numpy.typing as npt
 from meshing.errors import DamagedFileError, NotFoundError, TooLargeError, UnsupportedError
 from meshing.exporting.fields import Fields, every_object
 from meshing.exporting.glb import Glb, read_glb
+from meshing.exporting.measure import box
 from meshing.frames import FloatArray
 
 MAX_TRIANGLES = 50_000_000
@@ -63,7 +64,7 @@ class MeshNode:
     group: str
     vertices: FloatArray
     normals: FloatArray | None
-    faces: npt.NDArray[np.int64]
+    faces: npt.NDArray[np.int32]
     look: Look
     extras: Fields
 
@@ -217,7 +218,7 @@ class _Mesh:
             raise DamagedFileError(f"index {self.indices.max()} of {len(self.positions)} vertices", where=self.where)
         if self.normals is not None and len(self.normals) != len(self.positions):
             raise DamagedFileError(f"{len(self.normals)} normals, {len(self.positions)} vertices", where=self.where)
-        if (self.positions.min(axis=0) != low).any() or (self.positions.max(axis=0) != high).any():
+        if not np.array_equal(box(self.positions), [low, high]):
             raise DamagedFileError("its positions leave or do not fill their declared min and max", where=self.where)
 
 
@@ -301,7 +302,7 @@ def _mesh_node(place: _Placed, mesh: _Mesh, materials: list[Look]) -> MeshNode:
     if mesh.material >= len(materials):
         raise DamagedFileError(f"material {mesh.material} of {len(materials)}", where=mesh.where)
     linear = place.matrix[:3, :3]
-    faces = mesh.indices.reshape(-1, 3).astype(np.int64)
+    faces = mesh.indices.reshape(-1, 3).astype(np.int32)  # under 2³¹: vertices take 12 bytes each of 4 GiB
     if np.linalg.det(linear) < 0:
         # Viewers turn the winding round under a mirroring transform (glTF 2.0 §3.7.4).
         faces = faces[:, ::-1]

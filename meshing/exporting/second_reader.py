@@ -43,8 +43,10 @@ def reader_problems(path: Path, model: Model) -> Iterator[Problem]:
 
 def _differences(node: MeshNode, scene: Any) -> Iterator[str]:
     matrix, geometry = scene.graph[node.name]
-    mesh = scene.geometry[geometry].copy()
-    mesh.apply_transform(matrix)
+    mesh = scene.geometry[geometry]
+    if not np.array_equal(matrix, np.eye(4)):
+        mesh = mesh.copy()
+        mesh.apply_transform(matrix)
     if len(mesh.faces) != len(node.faces) or len(mesh.vertices) != len(node.vertices):
         yield f"{len(mesh.faces)} triangles, we {len(node.faces)}"
         return

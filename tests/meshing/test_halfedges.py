@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshing.errors import SurfaceError
-from meshing.halfedges import faults, signed_volume_mm3
+from meshing.halfedges import faults, middle, normal_sums, signed_volume_mm3
 from meshing.repair import repair
 
 TETRA = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -32,9 +32,15 @@ def fans_of(faces: list[list[int]], vertex: int) -> int:
     return len(groups)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.permutations(range(7)).map(lambda order: order[:3]), max_size=24))
-def test_faults_are_those_of_the_definitions(faces: list[list[int]]) -> None:
+LOOSE = st.permutations(range(7)).map(lambda order: [order[:3]])
+# Whole rings round a vertex, which chance alone hardly draws: they touch, cross and double each other.
+TETRAHEDRA = st.permutations(range(7)).map(lambda order: [[order[corner] for corner in face] for face in TETRA_FACES])
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(LOOSE, max_size=24) | st.lists(LOOSE | TETRAHEDRA, max_size=5))
+def test_faults_are_those_of_the_definitions(groups: list[list[list[int]]]) -> None:
+    faces = [face for group in groups for face in group]
     halves = Counter((face[side], face[(side + 1) % 3]) for face in faces for side in range(3))
     uses = Counter(tuple(sorted(half)) for half in halves.elements())
     found = faults(np.array(faces, dtype=np.int32).reshape(-1, 3), 7)
@@ -71,6 +77,20 @@ def test_volume_is_that_of_the_solid_wherever_it_lies(far: float) -> None:
     assert signed_volume_mm3(TETRA + far, TETRA_FACES) == pytest.approx(1 / 6, rel=1e-9)
     assert signed_volume_mm3(TETRA + far, TETRA_FACES[:, ::-1]) == pytest.approx(-1 / 6, rel=1e-9)
     assert signed_volume_mm3(TETRA, TETRA_FACES[:0]) == 0.0
+
+
+def test_middle_and_normals_are_those_of_the_faces() -> None:
+    rng = np.random.default_rng(3)
+    points, faces = rng.normal(size=(50, 3)), rng.integers(0, 50, (200, 3))
+    corners = points[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(across, axis=1)
+    # Sums of some hundred doubles, in another order: a few units in the last place.
+    np.testing.assert_allclose(middle(points, faces), areas @ corners.mean(axis=1) / areas.sum(), rtol=1e-12)
+    sums, lengths = normal_sums(points, faces)
+    expected = [across[(faces == vertex).any(axis=1)].sum(axis=0) for vertex in range(50)]
+    np.testing.assert_allclose(sums, expected, atol=1e-12)
+    np.testing.assert_allclose(lengths, areas, rtol=1e-12)
 
 
 def test_faces_that_name_no_vertex_are_an_error() -> None:

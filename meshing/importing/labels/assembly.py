@@ -26,7 +26,7 @@ _MOST_LISTED = 40
 
 @dataclass(frozen=True)
 class _Entry:
-    """A segment to be: its place in the layers, its structure, its bounding box and its voxels.
+    """A segment to be: its place in the layers, its structure and its bounding box.
 
     `rank` says who keeps the plain key when several claim it: 0 a file of its own under that very name, 1 a file of
     its own, 2 one label among others.
@@ -36,7 +36,6 @@ class _Entry:
     label: int
     structure: Structure
     box: Box
-    voxels: int
     rank: int = 2
 
 
@@ -76,8 +75,7 @@ class Assembly:
         layers, boxes = self._aligned(drawn)
         for (number, label), box in boxes.items():
             structure = structure_of(drawn.name((number, label)), label)
-            voxels = int(np.count_nonzero(layers[number][box] == label))
-            self._entries.append(_Entry(len(self._layers) + number, label, structure, box, voxels))
+            self._entries.append(_Entry(len(self._layers) + number, label, structure, box))
         self._layers += layers
         self._note_absent(drawn, boxes)
 
@@ -129,12 +127,12 @@ class Assembly:
         return layers, boxes_of(layers)
 
     def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, place: Place, drawn: Drawn) -> None:
-        voxels, name = int(np.count_nonzero(mask)), drawn.name(place)
+        name = drawn.name(place)
         structure = structure_of(name, len(self._entries) + 1)
         rank = 2 if not drawn.is_one_mask else 1 if plain(name.text) != plain(structure.key) else 0
         for at, entry in enumerate(self._entries):
-            same = entry.structure.key == structure.key and entry.box == box and entry.voxels == voxels
-            if same and ((self._layers[entry.layer][box] == entry.label) == mask).all():
+            same = entry.structure.key == structure.key and entry.box == box
+            if same and (self._mask(entry) == mask).all():
                 self._copies.append(structure.name)
                 self._entries[at] = replace(entry, rank=min(entry.rank, rank))
                 return
@@ -143,7 +141,7 @@ class Assembly:
         if label in taken:
             label = next(free for free in range(1, len(taken) + 2) if free not in taken)
         self._layers[number][box][mask] = label
-        self._entries.append(_Entry(number, label, structure, box, voxels, rank))
+        self._entries.append(_Entry(number, label, structure, box, rank))
 
     def _free_layer(self, mask: npt.NDArray[np.bool_], box: Box) -> int:
         for number, layer in enumerate(self._layers):
@@ -161,23 +159,30 @@ class Assembly:
 
     def _nesting(self) -> list[int | None]:
         """For each entry the smallest other one that holds 95 % of it, or None."""
-        index = {(entry.layer, entry.label): number for number, entry in enumerate(self._entries)}
-        return [self._parent(entry, index) for entry in self._entries]
-
-    def _parent(self, child: _Entry, index: Mapping[Place, int]) -> int | None:
         if len(self._layers) == 1:
-            return None  # one voxel has one label there
-        mask = self._layers[child.layer][child.box] == child.label
+            return [None] * len(self._entries)  # one voxel has one label there
+        index = {(entry.layer, entry.label): number for number, entry in enumerate(self._entries)}
+        sizes = [int(np.count_nonzero(self._mask(entry))) for entry in self._entries]
+        return [self._parent(number, index, sizes) for number in range(len(self._entries))]
+
+    def _parent(self, number: int, index: Mapping[Place, int], sizes: Sequence[int]) -> int | None:
+        child = self._entries[number]
+        mask = self._mask(child)
         parents = []
-        for number, layer in enumerate(self._layers):
-            if number == child.layer:
+        for other, layer in enumerate(self._layers):
+            if other == child.layer:
                 continue
             shared = np.bincount(layer[child.box][mask])
-            for label in np.flatnonzero(shared[1:] >= INSIDE * child.voxels) + 1:
-                parent = index[number, int(label)]
-                if self._entries[parent].voxels > child.voxels:
+            for label in np.flatnonzero(shared[1:] >= INSIDE * sizes[number]) + 1:
+                parent = index[other, int(label)]
+                if sizes[parent] > sizes[number]:
                     parents.append(parent)
-        return min(parents, key=lambda parent: self._entries[parent].voxels, default=None)
+        return min(parents, key=lambda parent: sizes[parent], default=None)
+
+    def _mask(self, entry: _Entry) -> npt.NDArray[np.bool_]:
+        """The entry's voxels within its box."""
+        mask: npt.NDArray[np.bool_] = self._layers[entry.layer][entry.box] == entry.label
+        return mask
 
     def _all_facts(self, segments: tuple[Segment, ...]) -> Iterator[Fact]:
         yield from self._facts
