@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,48 +21,10 @@ from meshing.importing.limits import Limits
 from meshing.importing.unpack import Packing, Unpacked
 from meshing.volume import Fact
 
-Order = Literal["<", ">"]
-
 _HEADER_BYTES = {1: 348, 2: 540}
 _MAGIC_AT = {1: 344, 2: 4}
 _SINGLE = {1: b"n+1\0", 2: b"n+2\0"}
 _DETACHED = {1: b"ni1\0", 2: b"ni2\0"}
-
-# Byte and type of every field that is read here.
-_FIELDS = {
-    1: {
-        "dim": (40, "8i2"),
-        "datatype": (70, "i2"),
-        "bitpix": (72, "i2"),
-        "pixdim": (76, "8f4"),
-        "vox_offset": (108, "f4"),
-        "scl_slope": (112, "f4"),
-        "scl_inter": (116, "f4"),
-        "xyzt_units": (123, "u1"),
-        "qform_code": (252, "i2"),
-        "sform_code": (254, "i2"),
-        "quatern": (256, "3f4"),
-        "qoffset": (268, "3f4"),
-        "srow": (280, "(3,4)f4"),
-        "magic": (344, "S4"),
-    },
-    2: {
-        "magic": (4, "S4"),
-        "datatype": (12, "i2"),
-        "bitpix": (14, "i2"),
-        "dim": (16, "8i8"),
-        "pixdim": (104, "8f8"),
-        "vox_offset": (168, "i8"),
-        "scl_slope": (176, "f8"),
-        "scl_inter": (184, "f8"),
-        "qform_code": (344, "i4"),
-        "sform_code": (348, "i4"),
-        "quatern": (352, "3f8"),
-        "qoffset": (376, "3f8"),
-        "srow": (400, "(3,4)f8"),
-        "xyzt_units": (500, "i4"),
-    },
-}
 
 # nifti1.h, NIFTI_TYPE_*; those not listed are complex, coloured or wider than any scanner's.
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
@@ -89,13 +51,13 @@ def read_header(path: Path, packing: Packing, limits: Limits) -> gate.Header:
     """
     with Unpacked(path, packing) as stream:
         block = stream.read(_HEADER_BYTES[1])
-        order: Order = "<" if _version(block, "<") else ">"
+        order = "<" if _version(block, "<") else ">"
         version = _version(block, order)
         if not version:
             raise DamagedFileError("it is no NIfTI file: its header size is neither 348 nor 540", where=path)
         block += stream.read(_HEADER_BYTES[version] - len(block))
         raw = _fields(block, version, order)
-        header = _header(raw, version, order, path, packing)
+        header = _header(raw, path, packing)
         gate.judge_sizes(header, path, limits)
         extension = stream.read(min(header.skip - len(block), limits.max_header_bytes))
     return gate.judged(_with_table(header, extension, order), path, limits)
@@ -108,16 +70,17 @@ def _version(first: bytes, order: str) -> int:
     return {348: 1, 540: 2}.get(size, 0)
 
 
-def _fields(block: bytes, version: int, order: Order) -> Any:
-    """The fields of the header by name, nothing of it checked or mended yet."""
-    offsets, formats = zip(*_FIELDS[version].values(), strict=True)
-    layout = {"names": list(_FIELDS[version]), "offsets": offsets, "formats": formats}
-    kind: np.dtype[Any] = np.dtype(layout | {"itemsize": _HEADER_BYTES[version]})  # type: ignore[call-overload]
-    return np.frombuffer(block, kind.newbyteorder(order))[0]
+def _fields(block: bytes, version: int, order: str) -> Any:
+    """nibabel's view of the header, nothing of it checked or mended yet."""
+    import nibabel
+
+    kind = nibabel.Nifti1Header if version == 1 else nibabel.Nifti2Header
+    return kind(block, endianness=order, check=False)
 
 
 @np.errstate(all="ignore")  # the gate refuses what is not finite
-def _header(raw: Any, version: int, order: Order, path: Path, packing: Packing) -> gate.Header:
+def _header(raw: Any, path: Path, packing: Packing) -> gate.Header:
+    version = 1 if raw.sizeof_hdr == 348 else 2
     _judge_kind(raw, version, path)
     shape, phases = _sizes(raw, path)
     offset = float(raw["vox_offset"])
@@ -129,7 +92,7 @@ def _header(raw: Any, version: int, order: Order, path: Path, packing: Packing) 
         format=f"NIfTI-{version}",
         shape=shape,
         phases=phases,
-        dtype=np.dtype(_DTYPES[int(raw["datatype"])]).newbyteorder(order),
+        dtype=np.dtype(_DTYPES[int(raw["datatype"])]).newbyteorder(raw.endianness),
         voxel_to_patient=between(RAS, PATIENT).matrix @ ras,
         packing=packing,
         skip=int(offset),
@@ -215,7 +178,7 @@ def _sform(raw: Any, scale: float) -> FloatArray | None:
     if int(raw["sform_code"]) <= 0:
         return None
     matrix = np.eye(4)
-    matrix[:3] = raw["srow"]
+    matrix[:3] = np.stack([raw["srow_x"], raw["srow_y"], raw["srow_z"]])
     matrix[:3] *= scale
     return matrix
 
@@ -224,30 +187,22 @@ def _qform(raw: Any, scale: float) -> FloatArray | None:
     """The qform, or None where there is none; not a number throughout where its quaternion is none."""
     if int(raw["qform_code"]) <= 0:
         return None
-    b, c, d = raw["quatern"].astype(np.float64)
+    from nibabel.quaternions import quat2mat
+
+    b, c, d = (float(raw[f"quatern_{letter}"]) for letter in "bcd")
     rest = 1.0 - (b * b + c * c + d * d)
     matrix = np.full((4, 4), np.nan)
-    # Three single-precision squares may pass 1 by a little.
+    # nibabel's own tolerance: three single-precision squares may pass 1 by a little.
     if rest > -1e-5:
         # qfac = pixdim[0]: −1 mirrors the k axis, anything else means +1.
         flip = -1.0 if float(raw["pixdim"][0]) == -1.0 else 1.0
+        lengths = np.asarray(raw["pixdim"][1:4], dtype=np.float64) * (1.0, 1.0, flip)
+        offset = [raw["qoffset_x"], raw["qoffset_y"], raw["qoffset_z"]]
         matrix = np.eye(4)
-        matrix[:3, :3] = _turn(np.sqrt(max(rest, 0.0)), b, c, d) * raw["pixdim"][1:4] * (1.0, 1.0, flip)
-        matrix[:3, 3] = raw["qoffset"]
+        matrix[:3, :3] = quat2mat([np.sqrt(max(rest, 0.0)), b, c, d]) * lengths
+        matrix[:3, 3] = offset
         matrix[:3] *= scale
     return matrix
-
-
-def _turn(a: float, b: float, c: float, d: float) -> FloatArray:
-    """The rotation of a quaternion (nifti1.h, "QUATERNION REPRESENTATION OF ROTATION MATRIX"), of whatever length."""
-    s = 2.0 / (a * a + b * b + c * c + d * d)
-    return np.array(
-        [
-            [1.0 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c)],
-            [s * (b * c + a * d), 1.0 - s * (b * b + d * d), s * (c * d - a * b)],
-            [s * (b * d - a * c), s * (c * d + a * b), 1.0 - s * (b * b + c * c)],
-        ]
-    )
 
 
 def _with_table(header: gate.Header, extension: bytes, order: str) -> gate.Header:

@@ -128,17 +128,19 @@ def _joined(net: Net, level: Level, stride: int, tolerance_mm: npt.NDArray[np.fl
 
 def _simple_masks() -> npt.NDArray[np.bool_]:
     """(256,): corner masks whose set and unset corners each hang together along edges: the wall is one sheet."""
-    simple = np.zeros(256, np.bool_)
-    for mask in range(1, 255):
-        simple[mask] = all(_hangs_together({c for c in range(8) if (mask >> c & 1) == value}) for value in (0, 1))
-    return simple
+    masks = np.arange(256)
+    return _hang_together(masks) & _hang_together(255 - masks)
 
 
-def _hangs_together(corners: set[int]) -> bool:
-    reached = {min(corners)}
-    for _ in range(8):
-        reached |= {c for c in corners if any(c ^ bit in reached for bit in (1, 2, 4))}
-    return reached == corners
+def _hang_together(masks: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether a walk along edges from the lowest corner reaches all; not so where there is none."""
+    reached = masks & -masks
+    for _ in range(6):  # no way round a cube is longer
+        x = (reached & 0x55) << 1 | (reached & 0xAA) >> 1
+        y = (reached & 0x33) << 2 | (reached & 0xCC) >> 2
+        z = (reached & 0x0F) << 4 | (reached & 0xF0) >> 4
+        reached |= (x | y | z) & masks
+    return (reached == masks) & (masks > 0)
 
 
 _SIMPLE = _simple_masks()
