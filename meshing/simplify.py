@@ -9,7 +9,7 @@ import numpy as np
 
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Reduced, holds_together, reduced, sizes_of
+from meshing.reduce import ROOM, Reduced, reduced, sizes_of
 from meshing.split import surfaces_of, together, walls_around
 from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
 
@@ -103,10 +103,11 @@ def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
     walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
-    if len(before) > 1 and not holds_together(walls, share):
+    room = ROOM if len(before) > 1 else 0
+    result = reduced(walls, share, sizes_of(walls), room=room, progress=progress)
+    if result is None:
         alone = simplify(before, max(share, SMALLEST * len(before)), progress=progress)
         return {key: _apart(surface) for key, surface in alone.items()}
-    result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
 
