@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.threads import kernel, over_rows
-from meshing.walls import Points, Walls
+from meshing.walls import Triangles, Walls
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 _STEPS = 3
 _CLOSE = 1e-4
@@ -40,30 +41,35 @@ def restored(walls: Walls, wanted_mm3: Array, most_mm: float) -> Walls:
     Vertices where three or more labels meet stay.
     """
     labels = len(wanted_mm3)
-    pairs, pair_of = np.unique(walls.sides.astype(np.int64) @ [labels, 1], return_inverse=True)
-    pair_labels = np.column_stack([pairs // labels, pairs % labels]).astype(np.int64)
-    wall_of = _only_wall(walls, pair_of, len(pairs))
-    free = np.flatnonzero(wall_of >= 0)
+    pairs, pair_of = _pairs_of(walls)
     left_mm = most_mm
     for _ in range(_STEPS):
         missing = wanted_mm3 - sizes_mm(walls, labels)[0]
         missing[0] = 0.0
         if (np.abs(missing) <= _CLOSE * np.maximum(wanted_mm3, 1e-9)).all():
             break
-        across = _across(_corners(walls))
-        areas = np.bincount(pair_of, np.linalg.norm(across, axis=1) / 2, len(pairs)).astype(np.float64)
-        growth = growth_mm(pair_labels, areas, missing)
-        step = np.clip(growth[pair_labels[:, 0]] - growth[pair_labels[:, 1]], -left_mm, left_mm)
-        vertices = walls.vertices.copy()
-        vertices[free] += _normals(walls, across)[free] * step[wall_of[free], None]
-        walls = replace(walls, vertices=vertices)
+        normals, wall_of, areas = _normals(walls.faces, walls.vertices, pair_of, len(pairs))
+        growth = growth_mm(pairs, areas, missing)
+        step = np.clip(growth[pairs[:, 0]] - growth[pairs[:, 1]], -left_mm, left_mm)
+        moves = np.append(step, 0.0)[wall_of]  # the last, for −1, are those that stay
+        walls = replace(walls, vertices=walls.vertices + normals * moves[:, None])
         left_mm -= float(np.abs(step).max(initial=0.0))
         if left_mm <= 0:
             break
     return walls
 
 
-def growth_mm(pairs: npt.NDArray[np.int64], areas: Array, missing: Array) -> Array:
+def _pairs_of(walls: Walls) -> tuple[Index, Index]:
+    """(N, 2): the labels that touch; and (F,): which of them each triangle parts."""
+    keys = walls.sides[:, 0] * np.int64(2**32) + walls.sides[:, 1]
+    # Triangles of one wall follow on each other in memory: there are fewer runs than triangles to sort.
+    runs = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, np.int64)
+    pairs, pair_of_run = np.unique(keys[runs], return_inverse=True)
+    pair_of = np.repeat(pair_of_run, np.diff(runs, append=len(keys)))
+    return np.column_stack([pairs >> 32, pairs & (2**32 - 1)]), pair_of
+
+
+def growth_mm(pairs: Index, areas: Array, missing: Array) -> Array:
     """α of every label, by conjugate gradients with the diagonal as preconditioner.
 
     Parameters
@@ -105,34 +111,27 @@ def growth_mm(pairs: npt.NDArray[np.int64], areas: Array, missing: Array) -> Arr
     return alpha
 
 
-def _corners(walls: Walls) -> Array:
-    """(F, 3, 3), about the middle, where rounding is smallest."""
-    middle = walls.vertices.mean(axis=0) if len(walls.vertices) else np.zeros(3)
-    found: Array = (walls.vertices - middle)[walls.faces]
-    return found
-
-
-def _across(corners: Array) -> Array:
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-
-
-def _only_wall(walls: Walls, pair_of: npt.NDArray[np.int64], pairs: int) -> npt.NDArray[np.int64]:
-    """(V,): the pair whose wall a vertex lies in; −1 where it lies in several, or in none."""
-    low = np.full(len(walls.vertices), pairs, np.int64)
-    high = np.full(len(walls.vertices), -1, np.int64)
-    for corner in walls.faces.T:
-        np.minimum.at(low, corner, pair_of)
-        np.maximum.at(high, corner, pair_of)
-    return np.where(low == high, low, -1)
-
-
-def _normals(walls: Walls, across: Array) -> Points:
-    normals = np.empty_like(walls.vertices)
-    for axis in range(3):
-        weights = np.repeat(across[:, axis], 3)
-        normals[:, axis] = np.bincount(walls.faces.ravel(), weights, len(normals))
-    unit: Points = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-    return unit
+@kernel
+def _normals(faces: Triangles, vertices: Array, pair_of: Index, pairs: int) -> tuple[Array, Index, Array]:
+    """(V, 3) unit normals; (V,) the pair whose wall a vertex lies in, −1 in several or none; (pairs,) areas in mm²."""
+    normals, wall_of, areas = np.zeros((len(vertices), 3)), np.full(len(vertices), -2), np.zeros(pairs)
+    for f in range(len(faces)):
+        a, b, c = faces[f]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        areas[pair_of[f]] += np.sqrt(nx * nx + ny * ny + nz * nz) / 2
+        for corner in (a, b, c):
+            normals[corner, 0] += nx
+            normals[corner, 1] += ny
+            normals[corner, 2] += nz
+            wall_of[corner] = pair_of[f] if wall_of[corner] in (-2, pair_of[f]) else -1
+    for vertex in range(len(vertices)):
+        x, y, z = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
+        length = max(np.sqrt(x * x + y * y + z * z), 1e-30)
+        normals[vertex, 0], normals[vertex, 1], normals[vertex, 2] = x / length, y / length, z / length
+        wall_of[vertex] = max(wall_of[vertex], -1)
+    return normals, wall_of, areas
 
 
 @kernel

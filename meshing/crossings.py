@@ -36,64 +36,60 @@ def crossings(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Index:
     triangles = np.asarray(faces)
     if len(triangles) < 2:
         return np.empty((0, 2), np.int32)
-    found = over_rows(_pairs, len(triangles), bins_of(vertices, triangles))
-    pairs: Index = np.vstack(found)
+    bins = bins_of(vertices, triangles)
+    boxes = _boxes(bins)
+    pairs: Index = np.vstack(over_rows(_pairs, len(bins.starts) - 1, bins, boxes))
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 @kernel
-def _pairs(first: int, last: int, bins: Bins) -> Index:
-    """Crossing pairs whose lower number lies in these rows."""
+def _boxes(bins: Bins) -> Points:
+    """Least and largest x, y and z of each triangle, (F, 6)."""
+    v, faces = bins.vertices, bins.faces
+    boxes = np.empty((len(faces), 6))
+    for face in range(len(faces)):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        for axis in range(3):
+            boxes[face, axis] = min(v[a, axis], v[b, axis], v[c, axis])
+            boxes[face, 3 + axis] = max(v[a, axis], v[b, axis], v[c, axis])
+    return boxes
+
+
+@kernel
+def _pairs(first: int, last: int, bins: Bins, boxes: Points) -> Index:
+    """Crossing pairs that are looked at in these cells: the first that both boxes have in common."""
     v, faces, starts, entries = bins.vertices, bins.faces, bins.starts, bins.entries
     low, shape, cell = bins.low, bins.shape, bins.cell_mm
     pairs, used = np.empty((64, 2), np.int32), 0
-    here, there = np.empty((3, 2)), np.empty((3, 2))
-    for face in range(first, last):
-        _box(v, faces, face, here)
-        i0, i1 = cell_at(here[0, 0] - low[0], cell, shape[0]), cell_at(here[0, 1] - low[0], cell, shape[0])
-        j0, j1 = cell_at(here[1, 0] - low[1], cell, shape[1]), cell_at(here[1, 1] - low[1], cell, shape[1])
-        k0, k1 = cell_at(here[2, 0] - low[2], cell, shape[2]), cell_at(here[2, 1] - low[2], cell, shape[2])
-        for i in range(i0, i1 + 1):
-            for j in range(j0, j1 + 1):
-                for k in range(k0, k1 + 1):
-                    at = (i * shape[1] + j) * shape[2] + k
-                    for entry in range(starts[at], starts[at + 1]):
-                        other = entries[entry]
-                        if other <= face or _share(faces, face, other):
-                            continue
-                        _box(v, faces, other, there)
-                        # Both boxes meet many cells; the pair is looked at in the first that they have in common.
-                        if (
-                            _meet(here, there)
-                            and cell_at(max(here[0, 0], there[0, 0]) - low[0], cell, shape[0]) == i
-                            and cell_at(max(here[1, 0], there[1, 0]) - low[1], cell, shape[1]) == j
-                            and cell_at(max(here[2, 0], there[2, 0]) - low[2], cell, shape[2]) == k
-                            and _cross(v, faces, face, other)
-                        ):
-                            if used == len(pairs):
-                                grown = np.empty((2 * used, 2), np.int32)
-                                grown[:used] = pairs
-                                pairs = grown
-                            pairs[used, 0], pairs[used, 1] = face, other
-                            used += 1
+    for at in range(first, last):
+        for entry in range(starts[at], starts[at + 1]):
+            face = entries[entry]
+            x0, y0, z0 = boxes[face, 0], boxes[face, 1], boxes[face, 2]
+            x1, y1, z1 = boxes[face, 3], boxes[face, 4], boxes[face, 5]
+            for again in range(entry + 1, starts[at + 1]):
+                other = entries[again]
+                # One jump, not six: most boxes are apart along one axis or another, which nobody can foresee.
+                if (
+                    (x0 > boxes[other, 3])
+                    | (boxes[other, 0] > x1)
+                    | (y0 > boxes[other, 4])
+                    | (boxes[other, 1] > y1)
+                    | (z0 > boxes[other, 5])
+                    | (boxes[other, 2] > z1)
+                ) or _share(faces, face, other):
+                    continue
+                i = cell_at(max(boxes[face, 0], boxes[other, 0]) - low[0], cell, shape[0])
+                j = cell_at(max(boxes[face, 1], boxes[other, 1]) - low[1], cell, shape[1])
+                k = cell_at(max(boxes[face, 2], boxes[other, 2]) - low[2], cell, shape[2])
+                if (i * shape[1] + j) * shape[2] + k != at or not _cross(v, faces, face, other):
+                    continue
+                if used == len(pairs):
+                    grown = np.empty((2 * used, 2), np.int32)
+                    grown[:used] = pairs
+                    pairs = grown
+                pairs[used, 0], pairs[used, 1] = min(face, other), max(face, other)
+                used += 1
     return pairs[:used].copy()
-
-
-@kernel
-def _box(v: Points, faces: Index, face: int, box: Points) -> None:
-    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    for axis in range(3):
-        box[axis, 0] = min(v[a, axis], v[b, axis], v[c, axis])
-        box[axis, 1] = max(v[a, axis], v[b, axis], v[c, axis])
-
-
-@kernel
-def _meet(one: Points, other: Points) -> bool:
-    is_apart = False
-    for axis in range(3):
-        is_apart |= one[axis, 0] > other[axis, 1]
-        is_apart |= other[axis, 0] > one[axis, 1]
-    return not is_apart
 
 
 @kernel

@@ -13,7 +13,7 @@ from meshing.errors import SurfaceError
 from meshing.nets.lattice import tally
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Sizes, holds_together, merge_tolerance_mm, reduced
+from meshing.reduce import ROOM, Sizes, merge_tolerance_mm, reduced
 from meshing.segmentation import Labels, Segment, Segmentation
 from meshing.simplify import SMALLEST, simplify
 from meshing.split import surfaces_of
@@ -144,10 +144,10 @@ def _surfaces_of_net(
     if _seen(net) > max(_WORTH_MERGING * budget, _MANY):
         progress(0.1, "merging flat cells")
         start = fewer_walls_of(net, merge_tolerance_mm(sizes))
-    if not holds_together(start or walls, budget):
+    result = reduced(walls, budget, sizes, start=start, room=ROOM, progress=progress)
+    if result is None:
         whole = _sound(untangled(walls), keys)
         return simplify(whole, max(budget, SMALLEST * len(whole)), neighbours=[list(whole)], progress=progress)
-    result = reduced(walls, budget, sizes, start=start, progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {
         key: replace(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.balance import restored, sizes_mm
-from meshing.collapse import collapse, fixed_vertices
+from meshing.collapse import collapse
 from meshing.deviation import deviations
 from meshing.progress import Progress, part, silent
 from meshing.surface import Deviation
@@ -26,13 +26,12 @@ _STRAY = 0.02
 
 _MOST_STRAY_MM = 0.1
 
-_ATTEMPTS = 3
-
 _PROMISED = 0.8
 _THIN_MM = 2.0
-"""Share of the budget that is shared out beforehand, and the thickness below which a part gets more of it."""
+"""Share of the budget that is shared out beforehand, and the thickness below which a part gets more of it: that of a
+vessel of 4 mm radius."""
 
-_ROOM = 11
+ROOM = 11
 """Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
 
 
@@ -66,8 +65,8 @@ def sizes_of(walls: Walls) -> Sizes:
 
 
 def reduced(
-    walls: Walls, budget: int, sizes: Sizes, *, start: Walls | None = None, progress: Progress = silent
-) -> Reduced:
+    walls: Walls, budget: int, sizes: Sizes, *, start: Walls | None = None, room: int = 0, progress: Progress = silent
+) -> Reduced | None:
     """The walls with at most about `budget` triangles over all parts, each part with the volume that it had.
 
     Thin parts lose less than thick ones: a triangle's cost grows with the square of 4 mm over its part's thickness.
@@ -78,12 +77,20 @@ def reduced(
         Of `walls`.
     start
         The same walls with fewer triangles already; distances and volumes refer to `walls` all the same.
+    room
+        Triangles that each vertex where curves meet or parts touch should find: those stay. Where the budget has less,
+        None comes back, and every part is better off by itself.
     """
     labels = len(sizes.volumes_mm3)
     claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
     given = np.bincount((start or walls).sides.ravel(), minlength=labels)
     promised = np.minimum(_promised(sizes, budget), np.floor(0.9 * given))  # all give something
-    fewer = _collapsed(start or walls, budget, claims, promised, part(progress, 0.1, 0.6))
+    weights = dict(enumerate(claims.tolist()))
+    floors = dict(enumerate(promised.astype(int).tolist()))
+    step = part(progress, 0.1, 0.6)
+    fewer = collapse(start or walls, budget, weights, least=floors, room=room, progress=step)
+    if fewer is None:
+        return None
     edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
     fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
     straight = untangled(fewer, most_mm=edge_mm / 4)
@@ -92,46 +99,23 @@ def reduced(
     return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
 
 
+def claims_of(sizes: Sizes) -> Array:
+    """(labels,): weights by which parts share a budget: area^0.75, which favours the small, and thinness."""
+    area = np.where(sizes.areas_mm2 > 0, sizes.areas_mm2, 0.0)
+    claims: Array = area**0.75 * np.clip(_THIN_MM / sizes.thickness_mm, 1.0, 4.0)
+    return claims
+
+
 def _promised(sizes: Sizes, budget: int) -> Array:
     """(labels,): triangles that each part keeps, whatever the others' quadrics cost.
 
-    Quadrics alone would strip a smooth vertebra for the thousand twigs of a vein. Most of the budget is shared by
-    area^0.75, which favours the small, and by thinness; the rest goes where it costs most to save.
+    Quadrics alone would strip a smooth vertebra for the thousand twigs of a vein. Most of the budget is shared out by
+    claims; the rest goes where it costs most to save.
     """
-    area = np.where(sizes.areas_mm2 > 0, sizes.areas_mm2, 0.0)
-    area[0] = 0.0
-    claim = area**0.75 * np.clip(_THIN_MM / sizes.thickness_mm, 1.0, 4.0)
-    promised: Array = np.floor(_PROMISED * budget * claim / max(claim.sum(), 1e-12))
+    claims = claims_of(sizes)
+    claims[0] = 0.0
+    promised: Array = np.floor(_PROMISED * budget * claims / max(claims.sum(), 1e-12))
     return promised
-
-
-def _collapsed(walls: Walls, budget: int, claims: Array, least: Array, progress: Progress) -> Walls:
-    """The walls within the budget over all parts, as near as it can be had."""
-    weights = dict(enumerate(claims.tolist()))
-    floors = dict(enumerate(least.astype(int).tolist()))
-    for attempt in range(_ATTEMPTS):
-        before = len(walls.faces)
-        # A wall counts for both its parts, and which walls keep more than others only shows afterwards.
-        allowed = int(budget * before / triangles_seen(walls) * 0.995**attempt)
-        walls = collapse(walls, allowed, weights, least=floors, progress=progress)
-        if triangles_seen(walls) <= budget or len(walls.faces) > 0.99 * before:
-            break
-    return walls
-
-
-def holds_together(walls: Walls, budget: int) -> bool:
-    """Whether so few triangles over all parts leave shared walls any freedom.
-
-    Vertices where curves meet or parts touch stay, and each needs triangles; when they take most of the budget, the
-    rest would be stripped bare. Then every part is better off by itself.
-    """
-    allowed = budget * len(walls.faces) / max(triangles_seen(walls), 1)
-    return allowed >= _ROOM * fixed_vertices(walls)
-
-
-def triangles_seen(walls: Walls) -> int:
-    """Over all parts; a wall between two counts for both."""
-    return len(walls.faces) + int(np.count_nonzero(walls.sides[:, 1]))
 
 
 def merge_tolerance_mm(sizes: Sizes) -> Array:

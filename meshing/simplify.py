@@ -9,15 +9,12 @@ import numpy as np
 
 from meshing.errors import SurfaceError
 from meshing.progress import Progress, part, silent
-from meshing.reduce import Reduced, holds_together, reduced, sizes_of
+from meshing.reduce import ROOM, Reduced, Sizes, claims_of, reduced, sizes_of
 from meshing.split import surfaces_of, together, walls_around
 from meshing.surface import Deviation, Surface, area_mm2, check, volume_ml
 
 SMALLEST = 64
 """Triangles for each structure below which nobody recognises anything."""
-
-_THIN_MM = 2.0
-"""Volume over area below which a structure gets more than its area's share: vessels under 4 mm radius."""
 
 
 def simplify(
@@ -72,11 +69,9 @@ class _Claim:
 
     @staticmethod
     def of(group: Sequence[Surface]) -> _Claim:
-        weight = 0.0
-        for surface in group:
-            area = max(area_mm2(surface), 1e-9)
-            thickness = 1000.0 * abs(volume_ml(surface.vertices, surface.faces)) / area
-            weight += area**0.75 * float(np.clip(_THIN_MM / max(thickness, 1e-9), 1.0, 4.0))
+        volumes = np.array([1000.0 * volume_ml(surface.vertices, surface.faces) for surface in group])
+        areas = np.array([max(area_mm2(surface), 1e-9) for surface in group])
+        weight = float(claims_of(Sizes(volumes, areas)).sum())
         return _Claim(sum(len(surface.faces) for surface in group), SMALLEST * len(group), weight)
 
 
@@ -103,10 +98,11 @@ def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
     walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
-    if len(before) > 1 and not holds_together(walls, share):
+    room = ROOM if len(before) > 1 else 0
+    result = reduced(walls, share, sizes_of(walls), room=room, progress=progress)
+    if result is None:
         alone = simplify(before, max(share, SMALLEST * len(before)), progress=progress)
         return {key: _apart(surface) for key, surface in alone.items()}
-    result = reduced(walls, share, sizes_of(walls), progress=progress)
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.crossings import crossings
-from meshing.walls import Points, Walls
+from meshing.walls import Points, Triangles, Walls
 
 _ROUNDS = 10
 
@@ -29,19 +29,21 @@ def untangled(walls: Walls, *, most_mm: float = np.inf) -> Walls:
     if len(found) == 0:
         return walls
     tangled = np.unique(walls.faces[found])
-    near = walls.faces[_touching(walls, tangled, _RINGS)]
+    region = _touching(walls.faces, tangled, _RINGS)
     fewest = len(found)
-    best = trial = walls
+    best = vertices = walls.vertices
     for number in range(_ROUNDS):
+        near = _touching(region, tangled, _RINGS)
         moving = tangled if number < _ROUNDS // 2 else _around(near, tangled)
-        trial = replace(trial, vertices=_within(_straightened(trial, moving), walls.vertices, most_mm))
-        found = crossings(trial.vertices, near)
+        vertices = _straightened(vertices, near, moving)
+        vertices[moving] = _within(vertices[moving], walls.vertices[moving], most_mm)
+        found = crossings(vertices, near)
         if len(found) < fewest:
-            best, fewest = trial, len(found)
+            best, fewest = vertices, len(found)
         if len(found) == 0:
             break
         tangled = np.unique(near[found])
-    return best
+    return replace(walls, vertices=best)
 
 
 def _within(vertices: Points, before: Points, most_mm: float) -> Points:
@@ -53,15 +55,14 @@ def _within(vertices: Points, before: Points, most_mm: float) -> Points:
     return kept
 
 
-def _touching(walls: Walls, vertices: npt.NDArray[np.int32], rings: int) -> npt.NDArray[np.bool_]:
-    """(F,): the faces of some vertices, and of theirs, so many times over."""
-    is_in = np.zeros(len(walls.vertices), bool)
+def _touching(faces: Triangles, vertices: npt.NDArray[np.int32], rings: int) -> Triangles:
+    """The faces of some vertices, and of theirs, so many times over."""
+    is_in = np.zeros(int(faces.max()) + 1, bool)
     is_in[vertices] = True
-    faces = np.zeros(len(walls.faces), bool)
     for _ in range(rings):
-        faces = np.asarray(is_in[walls.faces].any(axis=1))
-        is_in[walls.faces[faces]] = True
-    return faces
+        touching = faces[is_in[faces[:, 0]] | is_in[faces[:, 1]] | is_in[faces[:, 2]]]
+        is_in[touching] = True
+    return touching
 
 
 def _around(faces: npt.NDArray[np.int32], vertices: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -69,18 +70,17 @@ def _around(faces: npt.NDArray[np.int32], vertices: npt.NDArray[np.int32]) -> np
     return np.unique(faces[np.isin(faces, vertices).any(axis=1)])
 
 
-def _straightened(walls: Walls, moving: npt.NDArray[np.int32]) -> Points:
-    """Vertices with `moving` ones half-way to the mean of their neighbours."""
-    place = np.full(len(walls.vertices), -1, np.int64)
+def _straightened(vertices: Points, faces: Triangles, moving: npt.NDArray[np.int32]) -> Points:
+    """Vertices with `moving` ones half-way to the mean of their neighbours; `faces` are at least theirs."""
+    place = np.full(len(vertices), -1)
     place[moving] = np.arange(len(moving))
     total, count = np.zeros((len(moving), 3)), np.zeros(len(moving))
-    faces = walls.faces[(place[walls.faces] >= 0).any(axis=1)]
     for corner in range(3):
         its = place[faces[:, corner]]
         there = its >= 0
         for other in (1, 2):
-            np.add.at(total, its[there], walls.vertices[faces[there, (corner + other) % 3]])
+            np.add.at(total, its[there], vertices[faces[there, (corner + other) % 3]])
             np.add.at(count, its[there], 1)
-    vertices = walls.vertices.copy()
-    vertices[moving] = (vertices[moving] + total / count[:, None]) / 2
-    return vertices
+    moved = vertices.copy()
+    moved[moving] = (vertices[moving] + total / count[:, None]) / 2
+    return moved

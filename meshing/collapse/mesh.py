@@ -14,8 +14,6 @@ import numpy.typing as npt
 from meshing.threads import kernel, over_rows
 from meshing.walls import Points, Sides, Triangles
 
-Values = npt.NDArray[np.float64]
-
 FREE, ON_CURVE, FIXED = 0, 1, 2
 """What a vertex may do: it lies on no feature edge, on exactly two, on another number."""
 
@@ -25,6 +23,8 @@ class Mesh(NamedTuple):
 
     faces: npt.NDArray[np.int32]
     """(F, 3)"""
+    sides: npt.NDArray[np.int32]
+    """(F, 2)"""
     start: npt.NDArray[np.int32]
     """(V + 1,): where the faces of each vertex start in `around`."""
     around: npt.NDArray[np.int32]
@@ -33,19 +33,22 @@ class Mesh(NamedTuple):
     """(V,)"""
     points: npt.NDArray[np.float64]
     """(V, 3), mm"""
-    quadrics: npt.NDArray[np.float64]
-    """(V, 10)"""
+    quadrics: npt.NDArray[np.float32]
+    """(V, 6)"""
 
 
 class Stock(NamedTuple):
     """How many faces each label has left, and may not go below."""
 
-    sides: npt.NDArray[np.int32]
-    """(F, 2): labels of the faces as they were given."""
     left: npt.NDArray[np.int64]
     """(labels,)"""
     least: npt.NDArray[np.int64]
     """(labels,)"""
+
+    @property
+    def seen(self) -> int:
+        """Faces over all parts; a wall between two counts for both."""
+        return int(self.left[1:].sum())
 
 
 def turned(faces: Triangles, sides: Sides) -> Triangles:
@@ -56,21 +59,22 @@ def turned(faces: Triangles, sides: Sides) -> Triangles:
     return faces
 
 
-def opened(faces: Triangles, points: Points, quadrics: Values | None) -> Mesh:
+def opened(faces: Triangles, sides: Sides, points: Points) -> Mesh:
+    """A mesh of the given arrays; its quadrics are not set."""
     start, around = incidence(faces, len(points))
-    values = np.zeros((len(points), 10)) if quadrics is None else quadrics
-    mesh = Mesh(faces, start, around, np.empty(len(points), np.uint8), points, values)
+    kind = np.empty(len(points), np.uint8)
+    mesh = Mesh(faces, sides, start, around, kind, points, np.empty((len(points), 6), np.float32))
     over_rows(find_kinds, len(points), mesh)
     return mesh
 
 
-def packed(mesh: Mesh, numbers: npt.NDArray[np.int32]) -> tuple[Mesh, npt.NDArray[np.int32]]:
-    """The mesh without the faces that collapsed, and the numbers of those left."""
-    faces, vertices = pack(mesh, numbers)
-    left = mesh.faces[:faces]
-    start, around = incidence(left, vertices)
+def packed(mesh: Mesh) -> Mesh:
+    """The mesh without the faces that collapsed and the vertices that this leaves bare; its quadrics are not set."""
+    count, vertices = pack(mesh)
+    faces, sides = mesh.faces[:count], mesh.sides[:count]
     kind, points, quadrics = mesh.kind[:vertices], mesh.points[:vertices], mesh.quadrics[:vertices]
-    return Mesh(left, start, around, kind, points, quadrics), numbers[:faces]
+    start, around = incidence(faces, vertices)
+    return Mesh(faces, sides, start, around, kind, points, quadrics)
 
 
 @kernel
@@ -95,18 +99,38 @@ def incidence(faces: Any, vertices: int) -> Any:
 @kernel
 def find_kinds(first: int, last: int, mesh: Mesh) -> None:
     """Sets the kind of each vertex in a range."""
+    faces, start, around, kind = mesh.faces, mesh.start, mesh.around, mesh.kind
     most = 0
     for vertex in range(first, last):
-        most = max(most, mesh.start[vertex + 1] - mesh.start[vertex])
+        most = max(most, start[vertex + 1] - start[vertex])
     ring, sheet = np.empty((most, 3), np.int32), np.empty(most, np.int32)
     for vertex in range(first, last):
-        count = ring_of(mesh.faces, mesh.start, mesh.around, vertex, ring)
-        mesh.kind[vertex] = _kind(ring, count, sheet)
+        count = ring_of(faces, start, around, vertex, ring)
+        kind[vertex] = FREE if _is_one_fan(ring, count) else _kind_of_others(ring, count, sheet)
 
 
 @kernel
-def _kind(ring: Any, count: int, sheet: Any) -> int:
-    """Kind of the middle of a ring: free in one closed fan, on a curve where all sheets lead from one edge to another.
+def _is_one_fan(ring: Any, count: int) -> bool:
+    """Whether a walk over edges that lead to one face each comes round to all faces."""
+    at, steps = 0, 0
+    while steps < count:
+        end, nexts, ahead = ring[at, 1], 0, 0
+        for spoke in range(count):
+            if ring[spoke, 0] == end:
+                ahead = spoke
+                nexts += 1
+        if nexts != 1:
+            return False
+        at = ahead
+        steps += 1
+        if at == 0:
+            return steps == count
+    return False
+
+
+@kernel
+def _kind_of_others(ring: Any, count: int, sheet: Any) -> int:
+    """Kind of the middle of a ring that is no closed fan: on a curve where all sheets lead from one edge to another.
 
     Fans that only touch in the vertex fix it: to move one is to tear at the other.
     """
@@ -124,27 +148,7 @@ def _kind(ring: Any, count: int, sheet: Any) -> int:
         if not seen and (ahead != 1 or behind != 1):
             features += 1
             one, other = end, one
-    if features == 0:
-        return FREE if _is_one_fan(ring, count) else FIXED
     return ON_CURVE if features == 2 and _are_sheets(ring, count, sheet, one, other) else FIXED
-
-
-@kernel
-def _is_one_fan(ring: Any, count: int) -> bool:
-    """Whether a walk over plain edges comes round to all faces."""
-    if count == 0:
-        return False
-    at, steps = 0, 0
-    while steps < count:
-        end = ring[at, 1]
-        for spoke in range(count):
-            if ring[spoke, 0] == end:
-                at = spoke
-                break
-        steps += 1
-        if at == 0:
-            break
-    return steps == count
 
 
 @kernel
@@ -191,21 +195,21 @@ def ring_of(faces: Any, start: Any, around: Any, vertex: int, ring: Any) -> int:
 
 
 @kernel
-def faces_on(mesh: Mesh, one: int, other: int) -> int:
+def faces_on(faces: Any, start: Any, around: Any, one: int, other: int) -> int:
     """How many faces an edge has."""
     count = 0
-    for slot in range(mesh.start[one], mesh.start[one + 1]):
-        face = mesh.around[slot]
+    for slot in range(start[one], start[one + 1]):
+        face = around[slot]
         for corner in range(3):
-            if mesh.faces[face, corner] == other:
+            if faces[face, corner] == other:
                 count += 1
     return count
 
 
 @kernel
-def pack(mesh: Mesh, numbers: Any) -> Any:
+def pack(mesh: Mesh) -> Any:
     """Moves what is left to the front of the arrays, renumbered; how many faces and vertices that is."""
-    faces, kind, points, quadrics = mesh.faces, mesh.kind, mesh.points, mesh.quadrics
+    faces, sides, kind, points = mesh.faces, mesh.sides, mesh.kind, mesh.points
     place = np.full(len(points), -1, np.int32)
     count = 0
     for face in range(len(faces)):
@@ -213,7 +217,7 @@ def pack(mesh: Mesh, numbers: Any) -> Any:
             for corner in range(3):
                 place[faces[face, corner]] = 0
                 faces[count, corner] = faces[face, corner]
-            numbers[count] = numbers[face]
+            sides[count, 0], sides[count, 1] = sides[face, 0], sides[face, 1]
             count += 1
     vertices = 0
     for vertex in range(len(points)):
@@ -222,8 +226,6 @@ def pack(mesh: Mesh, numbers: Any) -> Any:
             kind[vertices] = kind[vertex]
             for axis in range(3):
                 points[vertices, axis] = points[vertex, axis]
-            for entry in range(10):
-                quadrics[vertices, entry] = quadrics[vertex, entry]
             vertices += 1
     for face in range(count):
         for corner in range(3):

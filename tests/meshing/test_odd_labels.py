@@ -26,6 +26,13 @@ def assert_sound(surfaces: dict[str, Surface]) -> None:
         assert found.is_closed and found.is_manifold and found.is_outward, key
 
 
+def centre_of_mass(surface: Surface) -> np.ndarray:
+    corners = surface.vertices[surface.faces].astype(np.float64)
+    volumes = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    found: np.ndarray = volumes @ corners.sum(axis=1) / 4 / volumes.sum()
+    return found
+
+
 @pytest.mark.parametrize("budget", [None, 100])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 9), (7, 1, 3), (12, 12, 12)])
 def test_map_filled_to_its_border_is_closed(shape: tuple[int, int, int], budget: int | None) -> None:
@@ -49,8 +56,8 @@ def test_thousands_of_labels_up_to_the_largest_number_of_16_bits() -> None:
     assert len(surfaces) == len(np.unique(numbers))
     assert f"part_{numbers[-1]}" == "part_65535"
     assert_sound(dict(list(surfaces.items())[::50]))
-    middle = surfaces["part_65535"].vertices.mean(axis=0)
-    assert middle == pytest.approx(at[-1] + [0.5, 0, 0], abs=1e-3)
+    # Of 20 triangles two to six are gone, not evenly; the next part lies two voxels away.
+    assert centre_of_mass(surfaces["part_65535"]) == pytest.approx(at[-1] + [0.5, 0, 0], abs=0.03)
 
 
 @pytest.mark.slow
