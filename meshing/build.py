@@ -17,9 +17,9 @@ from meshing.extract import Extraction, extract
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
-from meshing.nets.lattice import tally
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
+from meshing.runs import tally
 from meshing.segmentation import Segmentation
 from meshing.segmenters.levels import Level, above
 from meshing.segmenters.presets import preset_for, segment

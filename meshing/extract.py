@@ -10,10 +10,10 @@ import numpy as np
 
 from meshing.cubes import Smoothing, cubes_of
 from meshing.errors import SurfaceError
-from meshing.nets.lattice import tally
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
 from meshing.progress import Progress, part, silent
 from meshing.reduce import ROOM, Sizes, merge_tolerance_mm, reduced
+from meshing.runs import tally
 from meshing.segmentation import Labels, Segment, Segmentation
 from meshing.simplify import SMALLEST, simplify
 from meshing.split import surfaces_of

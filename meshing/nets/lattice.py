@@ -287,24 +287,3 @@ def neighbour(beside: Array, v: Any, way: int) -> Any:
     if way < 2:
         return v + np.uintp(1) if way else v - np.uintp(1)
     return np.uintp(beside[v, np.uintp(way - 2)])
-
-
-def tally(voxels: Flat, labels: int) -> npt.NDArray[np.int64]:
-    """Voxels of each label below `labels`; numpy's own count would first copy a byte map to eight times its size."""
-    counts: npt.NDArray[np.int64] = np.sum(over_rows(_tally, len(voxels), voxels, labels), axis=0)
-    return counts
-
-
-@kernel
-def _tally(first: int, last: int, voxels: Array, labels: int) -> npt.NDArray[np.int64]:
-    counts = np.zeros(labels, np.int64)
-    at = first
-    while at < last:
-        # Runs are long: compare ahead, add once.
-        label = voxels[at]
-        end = at + 1
-        while end < last and voxels[end] == label:
-            end += 1
-        counts[label] += end - at
-        at = end
-    return counts

@@ -12,12 +12,13 @@ from meshing.errors import SurfaceError
 from meshing.nets.balance import balanced, weighed
 from meshing.nets.curves import sharpened
 from meshing.nets.edges import moved_to_edges
-from meshing.nets.lattice import Flat, Net, cropped, net_of, tally
+from meshing.nets.lattice import Flat, Net, cropped, net_of
 from meshing.nets.merge import merged
 from meshing.nets.quads import NetPoints, Quads, QuadSides, points_of, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.nets.scene import scene_of
 from meshing.progress import Progress, silent
+from meshing.runs import tally
 from meshing.threads import kernel, over_rows
 from meshing.volume import Grid, Voxels
 from meshing.walls import Walls

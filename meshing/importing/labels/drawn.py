@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.runs import run_end
 from meshing.segmentation import Labels
 from meshing.terminology import Structure, match, structure_for
 from meshing.threads import kernel, over_rows
@@ -150,8 +151,7 @@ def _widen(first: int, last: int, voxels: Any, width: int, depth: int, labels: i
         while i < width:
             label = voxels[at + i]
             start = i
-            while i < width and voxels[at + i] == label:
-                i += 1
+            i = run_end(voxels, at + i + 1, at + width, label) - at
             if label:
                 ends[label, 0] = min(ends[label, 0], start)
                 ends[label, 1] = min(ends[label, 1], j)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshing.nets.lattice import CURVE, Flat, Net, cropped, net_of, tally
+from meshing.nets.lattice import CURVE, Flat, Net, cropped, net_of
 from meshing.nets.quads import quads_of, triangles_of
+from meshing.runs import tally
 from meshing.surface import volume_ml
 
 SHAPES = st.tuples(*[st.integers(1, 9)] * 3)
