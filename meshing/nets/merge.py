@@ -140,7 +140,8 @@ def _hang_together(masks: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         y = (reached & 0x33) << 2 | (reached & 0xCC) >> 2
         z = (reached & 0x0F) << 4 | (reached & 0xF0) >> 4
         reached |= (x | y | z) & masks
-    return (reached == masks) & (masks > 0)
+    found: npt.NDArray[np.bool_] = (reached == masks) & (masks > 0)
+    return found
 
 
 _SIMPLE = _simple_masks()
