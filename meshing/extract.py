@@ -11,7 +11,7 @@ import numpy as np
 from meshing.cubes import Smoothing, cubes_of
 from meshing.errors import SurfaceError
 from meshing.nets.lattice import tally
-from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
+from meshing.nets.make import NetSettings, Netted, fewer_walls_of, index_of, netted, walls_of
 from meshing.progress import Progress, part, silent
 from meshing.reduce import Sizes, holds_together, merge_tolerance_mm, reduced
 from meshing.segmentation import Labels, Segment, Segmentation
@@ -133,18 +133,19 @@ def _surfaces_of_net(
     net: Netted, segments: Sequence[Segment], budget: int | None, progress: Progress
 ) -> dict[str, Surface]:
     keys = {segment.label: segment.key for segment in segments}
-    walls, sizes = walls_of(net), Sizes(net.volumes_mm3, net.areas_mm2)
+    sizes = Sizes(net.volumes_mm3, net.areas_mm2)
     if budget is None:
         progress(0.5, "looking for walls that cross")
-        return _sound(untangled(walls), keys)
-    start: Walls | None = None
+        return _sound(untangled(walls_of(net)), keys)
     if _seen(net) > max(_WORTH_MERGING * budget, _MANY):
         progress(0.1, "merging flat cells")
-        start = fewer_walls_of(net, merge_tolerance_mm(sizes))
-    if not holds_together(start or walls, budget):
-        whole = _sound(untangled(walls), keys)
+        walls = fewer_walls_of(net, merge_tolerance_mm(sizes))
+    else:
+        walls = walls_of(net)
+    if not holds_together(walls, budget):
+        whole = _sound(untangled(walls_of(net)), keys)
         return simplify(whole, max(budget, SMALLEST * len(whole)), neighbours=[list(whole)], progress=progress)
-    result = reduced(walls, budget, sizes, start=start, progress=progress)
+    result = reduced(walls, budget, sizes, whole=index_of(net), progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {
         key: replace(
