@@ -61,7 +61,7 @@ class Bins(NamedTuple):
 def bins_of(
     vertices: npt.ArrayLike, faces: npt.ArrayLike, *, sides: npt.ArrayLike | None = None, cell_mm: float | None = None
 ) -> Bins:
-    """Triangles in bins of about 1.5 times their typical edge, in memory in proportion to their number.
+    """Triangles in bins of about their typical edge, in memory in proportion to their number.
 
     Parameters
     ----------
@@ -132,11 +132,11 @@ def whole_numbers(array: npt.ArrayLike) -> Triangles:
 
 
 def _cell_mm(points: Points, triangles: Triangles, extent: Points, least: float) -> float:
-    """1.5 times the mean edge, or as much as keeps the number of cells in proportion."""
+    """The mean edge, or as much as keeps the number of cells in proportion."""
     some = points[triangles[:: max(len(triangles) // 5_000, 1)]]
     edge = float(np.linalg.norm(some[:, 1:] - some[:, :-1], axis=2).mean())
     widest = float(extent.max())
-    cell = max(1.5 * edge, least, 1e-6 * widest)
+    cell = max(edge, least, 1e-6 * widest)
     if cell == 0.0:
         return 1.0
     most = min(max(_CELLS_PER_TRIANGLE * len(triangles), 4096), _MOST_CELLS)

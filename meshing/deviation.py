@@ -2,13 +2,17 @@
 
 The mean is over samples that lie even by area and weighs both directions alike. The maximum is the largest of all
 samples; to the even ones come places where surfaces of different resolution stray most: vertices of the finer one,
-where a lost tip shows, and vertices, middles of edges and centroids of the coarser one. Round the farthest of them it
-is looked closer: at all of the coarse triangle, at every fine vertex.
+where a lost tip shows, and middles of edges of the coarser one. Round the farthest of them it is looked closer: at all
+of the coarse triangle, at every fine vertex. Of these places only those are measured exactly that lie far, the others
+as near enough: what is not the farthest does not count.
+
+The finer walls are triangles in bins or, without either, a net (`meshing.netwalls`).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +20,9 @@ import numpy.typing as npt
 from meshing.bins import Bins, bins_of, cell_at, contiguous, whole_numbers
 from meshing.distances import distances_mm as distances_to_triangles_mm
 from meshing.distances import wall_distances_mm
+from meshing.netwalls import Lattice, NetWalls, net_distances_mm, vertices_near
 from meshing.progress import Progress, silent
+from meshing.sampling import Extents, Samples, areas_of, extents_of, samples_of
 from meshing.surface import Deviation, Surface
 from meshing.threads import kernel
 from meshing.walls import Walls
@@ -27,24 +33,23 @@ Labels = npt.NDArray[np.int32]
 _EVEN = 1_000
 """Even samples of a label and direction: they hold the mean stable to 2 %."""
 
-_COARSE_TRIANGLES = 1_200
-_FINE_TRIANGLES = 1_000
-"""Triangles of a label that give vertices, or vertices and middles, for the maximum."""
+_COARSE_TRIANGLES = 2_400
+_FINE_PIECES = 2_000
+"""Triangles of a label that give the middles of their edges, and pieces that give a corner, for the maximum."""
+
+_FINE_ALL = 300_000
+"""Vertices of the finer walls up to which every one is asked."""
 
 _FAR = 0.5
-_LOOKS = 12
+_LOOKS = 9
 """So many of a label's samples farther than that share of its farthest are looked at closer."""
-
-_LATTICE = 8
-_MOST_ROUND = 800
-"""Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
-
 
 _MOST_LOOKS = 5_000
 """Over all labels; tens of thousands of specks have little to look for."""
 
-_FINE_ALL = 600_000
-"""Fine triangles up to which every vertex is asked."""
+_LATTICE = 8
+_MOST_ROUND = 800
+"""Steps along a coarse triangle's edge; fine vertices round a sample: more are looked at than that only elsewhere."""
 
 
 def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviation:
@@ -65,32 +70,32 @@ def deviation(one: Surface, other: Surface, *, samples: int = 4_000) -> Deviatio
     return Deviation(float(mean), float(max(there.max(), back.max())))
 
 
-def deviations(coarse: Walls, fine: Walls, *, progress: Progress = silent) -> dict[int, Deviation]:
+def deviations(coarse: Walls, fine: Walls | NetWalls, *, progress: Progress = silent) -> dict[int, Deviation]:
     """Two-sided distance of each label's own boundary between two complexes, in mm.
 
     Only triangles that bound a label count for it: a neighbour's wall cannot hide a lost one. A label that one of the
     two has not is infinitely far.
     """
-    count = 1 + max((int(walls.sides.max()) for walls in (coarse, fine) if len(walls.sides)), default=0)
-    ours, theirs = _extents(coarse, count), _extents(fine, count)
-    both = (ours.triangles > 0) & (theirs.triangles > 0)
+    ground: _Ground = _Net(fine.lattice) if isinstance(fine, NetWalls) else _Triangles(fine)
+    walls = _Triangles(fine.here(coarse) if isinstance(fine, NetWalls) else coarse)
+    count = 1 + max(walls.highest, ground.highest)
+    ours, theirs = walls.extents(count), ground.extents(count)
+    both = (ours.pieces > 0) & (theirs.pieces > 0)
     if both.any():
         progress(0.0, "measuring deviation")
-        coarse_bins, fine_bins = (bins_of(walls.vertices, walls.faces, sides=walls.sides) for walls in (coarse, fine))
-        samples = _samples(coarse, ours, is_coarse=True)
-        there = _to_walls(samples, fine_bins, both)
-        _look_closer(_within_faces(coarse, samples, there), fine_bins, there)
-        opposite = _around(fine_bins, samples, there, theirs)
-        progress(0.6, "measuring deviation")
-        samples = _samples(fine, theirs, is_coarse=False)
-        back = _to_walls(samples, coarse_bins, both)
-        _look_closer(_around(fine_bins, samples, back, theirs), coarse_bins, back)
-        _look_closer(opposite, coarse_bins, back)
+        ours_at = _coarse_samples(walls, ours)
+        there = _to_walls(ours_at, ground, both)
+        _look_closer(_within_faces(walls, ours_at, there), ground, there)
+        progress(0.5, "measuring deviation")
+        theirs_at = _fine_samples(ground, theirs)
+        back = _to_walls(theirs_at, walls, both)
+        _look_closer(_around(ground, [(theirs_at, back), (ours_at, there)], theirs), walls, back)
+        _look_closer(_around(walls, [(theirs_at, back)], theirs), ground, there)
         means, most = (there.means + back.means) / 2, np.maximum(there.most, back.most)
         progress(1.0, "measured deviation")
     return {
         int(label): Deviation(float(means[label]), float(most[label])) if both[label] else Deviation(np.inf, np.inf)
-        for label in np.flatnonzero(ours.triangles + theirs.triangles)
+        for label in np.flatnonzero(ours.pieces + theirs.pieces)
     }
 
 
@@ -120,21 +125,116 @@ def _spread(surface: Surface, count: int) -> Points:
     return points
 
 
-class _Extents(NamedTuple):
-    """Area in mm² and triangles, by label; none for label 0."""
+class _Ground(Protocol):
+    """Walls to which distances are asked, and on which samples lie."""
 
-    areas: Points
-    triangles: npt.NDArray[np.int64]
+    @property
+    def highest(self) -> int:
+        """Label."""
+        ...
+
+    @property
+    def vertices(self) -> int:
+        """How many there are."""
+        ...
+
+    def extents(self, count: int) -> Extents: ...
+
+    def samples(
+        self, extents: Extents, *, even: npt.NDArray[np.int64], marked: npt.NDArray[np.int64], middles: bool = False
+    ) -> Samples: ...
+
+    def distances_mm(self, points: Points, sides: Labels, enough_mm: Points | None = None) -> Points:
+        """As `wall_distances_mm`."""
+        ...
+
+    def vertices_near(
+        self, places: Points, reach_mm: Points, labels: npt.NDArray[np.int64], most: int
+    ) -> tuple[Points, Labels]:
+        """Vertices of the label's walls in cells within reach of each place, each once, and what they are between."""
+        ...
 
 
-class _Samples(NamedTuple):
-    """Points (N, 3), the labels (N, 2) that each is between, and the area that it stands for: 0 beside even ones."""
+class _Triangles:
+    """Triangles in bins."""
 
-    points: Points
-    sides: Labels
-    weights: Points
-    faces: Labels
-    """The triangle (N,) that each lies on."""
+    def __init__(self, walls: Walls) -> None:
+        self.walls = walls
+        self._parts = contiguous(walls.vertices), whole_numbers(walls.faces), whole_numbers(walls.sides)
+        self._areas = areas_of(*self._parts[:2])
+        self._bins: Bins | None = None
+
+    @property
+    def highest(self) -> int:
+        return int(self.walls.sides.max(initial=0))
+
+    @property
+    def vertices(self) -> int:
+        return len(self.walls.vertices)
+
+    @property
+    def bins(self) -> Bins:
+        """Made when first asked for: walls that share no label need none."""
+        if self._bins is None:
+            vertices, faces, sides = self._parts
+            self._bins = bins_of(vertices, faces, sides=sides)
+        return self._bins
+
+    def extents(self, count: int) -> Extents:
+        return extents_of(self._parts[2], self._areas, count)
+
+    def samples(
+        self, extents: Extents, *, even: npt.NDArray[np.int64], marked: npt.NDArray[np.int64], middles: bool = False
+    ) -> Samples:
+        return samples_of(*self._parts, self._areas, extents, even=even, marked=marked, middles=middles)
+
+    def distances_mm(self, points: Points, sides: Labels, enough_mm: Points | None = None) -> Points:
+        return wall_distances_mm(points, sides, self.bins, enough_mm=enough_mm)
+
+    def vertices_near(
+        self, places: Points, reach_mm: Points, labels: npt.NDArray[np.int64], most: int
+    ) -> tuple[Points, Labels]:
+        room = len(places) * most
+        points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
+        used = _gather(places, reach_mm, labels, self.bins, np.zeros(self.vertices, np.bool_), points, sides)
+        return points[:used], sides[:used]
+
+
+class _Net:
+    """A net, which needs no bins."""
+
+    def __init__(self, lattice: Lattice) -> None:
+        self.lattice = lattice
+        x, y, z = lattice.spacing
+        # Of a quad, on average: its true area is only measured where a sample lies.
+        self._areas = np.broadcast_to((x * y + y * z + z * x) / 3, len(lattice.quads))
+
+    @property
+    def highest(self) -> int:
+        return int(self.lattice.sides.max(initial=0))
+
+    @property
+    def vertices(self) -> int:
+        return len(self.lattice.points)
+
+    def extents(self, count: int) -> Extents:
+        return extents_of(self.lattice.sides, self._areas, count)
+
+    def samples(
+        self, extents: Extents, *, even: npt.NDArray[np.int64], marked: npt.NDArray[np.int64], middles: bool = False
+    ) -> Samples:
+        net = self.lattice
+        return samples_of(
+            net.points, net.quads, net.sides, self._areas, extents, even=even, marked=marked, middles=middles
+        )
+
+    def distances_mm(self, points: Points, sides: Labels, enough_mm: Points | None = None) -> Points:
+        return net_distances_mm(points, sides, self.lattice, enough_mm=enough_mm)
+
+    def vertices_near(
+        self, places: Points, reach_mm: Points, labels: npt.NDArray[np.int64], most: int
+    ) -> tuple[Points, Labels]:
+        return vertices_near(self.lattice, places, reach_mm, labels, most)
 
 
 class _Found(NamedTuple):
@@ -146,44 +246,37 @@ class _Found(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-def _parts(walls: Walls) -> tuple[Points, Labels, Labels]:
-    return contiguous(walls.vertices), whole_numbers(walls.faces), whole_numbers(walls.sides)
+def _even(extents: Extents) -> npt.NDArray[np.int64]:
+    """Samples of each label: a speck needs fewer, and there may be ten thousands of them."""
+    even: npt.NDArray[np.int64] = np.minimum(_EVEN, 8 * extents.pieces)
+    return even
 
 
-def _extents(walls: Walls, count: int) -> _Extents:
-    areas, triangles = np.zeros(count), np.zeros(count, np.int64)
-    _measure(*_parts(walls), areas, triangles)
-    areas[0], triangles[0] = 0.0, 0
-    return _Extents(areas, triangles)
+def _coarse_samples(walls: _Triangles, extents: Extents) -> Samples:
+    marked = np.minimum(extents.pieces, _COARSE_TRIANGLES)
+    return walls.samples(extents, even=_even(extents), marked=marked, middles=True)
 
 
-def _samples(walls: Walls, extents: _Extents, *, is_coarse: bool) -> _Samples:
-    """Even samples of every label's walls, and marked places of some or all of its triangles."""
-    count = len(extents.areas)
-    even = np.minimum(_EVEN, 8 * extents.triangles)  # a speck needs fewer, and there may be ten thousands of them
-    density = np.where(extents.areas > 0, even / np.maximum(extents.areas, 1e-30), 0.0)
-    step = np.maximum(-(-extents.triangles // (_COARSE_TRIANGLES if is_coarse else _FINE_TRIANGLES)), 1)
-    if not is_coarse and len(walls.faces) <= _FINE_ALL:
-        step[:] = 1
-    step[0] = np.iinfo(np.int64).max
-    room = int(even.sum()) + 7 * count + 7 * int((extents.triangles[1:] // step[1:] + 1).sum())
-    made = _Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room), np.empty(room, np.int32))
-    is_seen = np.zeros(len(walls.vertices), dtype=np.bool_)
-    used = _place(*_parts(walls), density, step, is_coarse, is_seen, *made)
-    return _Samples(made.points[:used], made.sides[:used], made.weights[:used], made.faces[:used])
+def _fine_samples(ground: _Ground, extents: Extents) -> Samples:
+    marked = extents.pieces if ground.vertices <= _FINE_ALL else np.minimum(extents.pieces, _FINE_PIECES)
+    return ground.samples(extents, even=_even(extents), marked=marked)
 
 
-def _to_walls(samples: _Samples, bins: Bins, both: npt.NDArray[np.bool_]) -> _Found:
-    """Distances from the samples to the walls in the bins, of those labels that both have."""
+def _to_walls(samples: Samples, ground: _Ground, both: npt.NDArray[np.bool_]) -> _Found:
+    """Distances from the samples to the walls of those labels that both have: of even ones, and of the far others."""
     asked = np.where(both[samples.sides], samples.sides, 0)
-    found = wall_distances_mm(samples.points, asked, bins)
+    found = np.empty(asked.shape)
+    is_even = samples.weights > 0
+    found[is_even] = ground.distances_mm(samples.points[is_even], asked[is_even])
     total, weight, most = np.zeros(len(both)), np.zeros(len(both)), np.zeros(len(both))
     for side in range(2):
-        is_asked = asked[:, side] > 0
+        is_asked = is_even & (asked[:, side] > 0)
         label, distance, share = asked[is_asked, side], found[is_asked, side], samples.weights[is_asked]
         total += np.bincount(label, share * distance, len(both))
         weight += np.bincount(label, share, len(both))
         np.maximum.at(most, label, distance)
+    found[~is_even] = ground.distances_mm(samples.points[~is_even], asked[~is_even], _FAR * most)
+    _raise(most, asked[~is_even], found[~is_even])
     row, side_of = np.nonzero(found > _FAR * most[asked])
     label, distance = asked[row, side_of], found[row, side_of]
     order = np.lexsort((-distance, label))
@@ -192,128 +285,36 @@ def _to_walls(samples: _Samples, bins: Bins, both: npt.NDArray[np.bool_]) -> _Fo
     return _Found(total / np.maximum(weight, 1e-30), most, row[first], label[first].astype(np.int64))
 
 
-def _look_closer(samples: _Samples, bins: Bins, found: _Found) -> None:
+def _raise(most: Points, asked: Labels, distance: Points) -> None:
+    np.maximum.at(most, asked[asked > 0], distance[asked > 0])
+
+
+def _look_closer(samples: Samples, ground: _Ground, found: _Found) -> None:
     """Raises the largest distances to those of further samples, where these are larger."""
-    known = found.most > 0
-    asked = np.where(known[samples.sides], samples.sides, 0)
-    distance = wall_distances_mm(samples.points, asked, bins)
-    np.maximum.at(found.most, asked[asked > 0], distance[asked > 0])
+    asked = np.where((found.most > 0)[samples.sides], samples.sides, 0)
+    _raise(found.most, asked, ground.distances_mm(samples.points, asked, found.most))
 
 
-def _within_faces(walls: Walls, samples: _Samples, found: _Found) -> _Samples:
+def _within_faces(ground: _Triangles, samples: Samples, found: _Found) -> Samples:
     """A lattice in each triangle that the farthest samples lie on."""
-    faces = np.unique(samples.faces[found.rows])
+    walls = ground.walls
+    faces = np.unique(samples.pieces[found.rows])
     steps = np.arange(_LATTICE + 1)
     u, v = (share.ravel() / _LATTICE for share in np.meshgrid(steps, steps, indexing="ij"))
     u, v = u[u + v <= 1 + 1e-9], v[u + v <= 1 + 1e-9]
     lattice = np.stack([1 - u - v, u, v], axis=1)
     points = np.einsum("kc,fci->fki", lattice, walls.vertices[walls.faces[faces]]).reshape(-1, 3)
     sides = np.repeat(walls.sides[faces], len(lattice), axis=0)
-    return _Samples(points, sides, np.zeros(len(points)), np.repeat(faces, len(lattice)))
+    return Samples(points, sides, np.zeros(len(points)), np.repeat(faces, len(lattice)))
 
 
-def _around(bins: Bins, samples: _Samples, found: _Found, extents: _Extents) -> _Samples:
+def _around(ground: _Ground, far: Sequence[tuple[Samples, _Found]], extents: Extents) -> Samples:
     """The vertices round the farthest samples, as far as one and a half times the space between samples."""
-    taken = np.minimum(extents.triangles, 3 * _FINE_TRIANGLES)
-    reach = 1.5 * np.sqrt(extents.areas / np.maximum(taken, 1))
-    rows = found.rows[:_MOST_LOOKS]
-    room = len(rows) * _MOST_ROUND
-    points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
-    is_seen = np.zeros(len(bins.vertices), dtype=np.bool_)
-    used = _gather(
-        samples.points[rows],
-        reach[found.labels[:_MOST_LOOKS]],
-        found.labels[:_MOST_LOOKS],
-        bins,
-        is_seen,
-        points,
-        sides,
-    )
-    return _Samples(points[:used], sides[:used], np.zeros(used), np.zeros(used, np.int32))
-
-
-@kernel
-def _area(vertices: Points, a: int, b: int, c: int) -> float:
-    ux, uy, uz = (
-        vertices[b, 0] - vertices[a, 0],
-        vertices[b, 1] - vertices[a, 1],
-        vertices[b, 2] - vertices[a, 2],
-    )
-    wx, wy, wz = (
-        vertices[c, 0] - vertices[a, 0],
-        vertices[c, 1] - vertices[a, 1],
-        vertices[c, 2] - vertices[a, 2],
-    )
-    x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
-    area: float = np.sqrt(x * x + y * y + z * z) / 2.0
-    return area
-
-
-@kernel
-def _measure(vertices: Points, faces: Labels, sides: Labels, areas: Points, triangles: npt.NDArray[np.int64]) -> None:
-    """Adds up `_Extents`."""
-    for face in range(len(faces)):
-        area = _area(vertices, faces[face, 0], faces[face, 1], faces[face, 2])
-        for side in range(2):
-            areas[sides[face, side]] += area
-            triangles[sides[face, side]] += 1
-
-
-@kernel
-def _place(
-    vertices: Points,
-    faces: Labels,
-    sides: Labels,
-    density: Points,
-    step: npt.NDArray[np.int64],
-    is_coarse: bool,
-    is_seen: npt.NDArray[np.bool_],
-    points: Any,
-    labels: Any,
-    weights: Any,
-    origins: Any,
-) -> int:
-    """Samples, and how many they are.
-
-    A wall is sampled as densely as the label needs that needs it most; what a sample then stands for is its weight.
-    """
-    used, due = 0, 0.5
-    for face in range(len(faces)):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        behind, before = sides[face, 0], sides[face, 1]
-        most = max(density[behind], density[before])
-        due += most * _area(vertices, a, b, c)
-        begin = used
-        while due >= 1.0 and used < len(points):
-            due -= 1.0
-            # A low-discrepancy sequence within the triangles (Roberts 2018), folded into the half that they fill.
-            u, v = (used * 0.7548776662466927) % 1.0, (used * 0.5698402909980532) % 1.0
-            if u + v > 1.0:
-                u, v = 1.0 - u, 1.0 - v
-            for axis in range(3):
-                points[used, axis] = (1.0 - u - v) * vertices[a, axis] + u * vertices[b, axis] + v * vertices[c, axis]
-            weights[used] = 1.0 / most
-            used += 1
-        if face % min(step[behind], step[before]) == 0 and used + 7 <= len(points):
-            for side in range(3):
-                one, other = faces[face, side], faces[face, (side + 1) % 3]
-                for axis in range(3):
-                    if not is_seen[one]:
-                        points[used, axis] = vertices[one, axis]
-                used += not is_seen[one]
-                is_seen[one] = True
-                if is_coarse and one < other:
-                    for axis in range(3):
-                        points[used, axis] = (vertices[one, axis] + vertices[other, axis]) / 2.0
-                    used += 1
-            if is_coarse:
-                for axis in range(3):
-                    points[used, axis] = (vertices[a, axis] + vertices[b, axis] + vertices[c, axis]) / 3.0
-                used += 1
-        for row in range(begin, used):
-            labels[row, 0], labels[row, 1] = behind, before
-            origins[row] = face
-    return used
+    reach = 1.5 * np.sqrt(extents.areas / np.maximum(np.minimum(extents.pieces, _FINE_PIECES), 1))
+    places = np.concatenate([samples.points[found.rows[:_MOST_LOOKS]] for samples, found in far])
+    labels = np.concatenate([found.labels[:_MOST_LOOKS] for _, found in far])
+    points, sides = ground.vertices_near(places, reach[labels], labels, _MOST_ROUND)
+    return Samples(points, sides, np.zeros(len(points)), np.zeros(len(points), np.int32))
 
 
 @kernel

@@ -20,6 +20,9 @@ from meshing.bins import BLOCK, Bins, Box, Labels, Points, Triangles, bins_of, c
 from meshing.errors import SurfaceError
 from meshing.threads import kernel, over_rows
 
+Best = tuple[float, float, int]
+"""Squared distances found for the first and the second label, and the last triangle that was nearer than others."""
+
 _NEAR = 2
 """Cells around its own in which a point looks before it goes by blocks."""
 
@@ -33,7 +36,7 @@ def distances_mm(points: npt.ArrayLike, vertices: npt.ArrayLike, faces: npt.Arra
         For NaN or infinite points, and as `bins_of`.
     """
     if np.asarray(faces).shape[0] == 0:
-        return np.full(len(_finite(points)), np.inf)
+        return np.full(len(finite(points)), np.inf)
     return nearest_mm(points, bins_of(vertices, faces))
 
 
@@ -46,11 +49,18 @@ def nearest_mm(points: npt.ArrayLike, bins: Bins, *, most_mm: float = math.inf) 
         For NaN or infinite points.
     """
     asked = whole_numbers(np.empty((0, 2)))
-    found = _found(_finite(points), asked, bins._replace(sides=asked), most_mm)
+    found = _found(finite(points), asked, bins._replace(sides=asked), most_mm, settling(asked, None))
     return np.ascontiguousarray(found[:, 0])
 
 
-def wall_distances_mm(points: npt.ArrayLike, sides: npt.ArrayLike, bins: Bins, *, most_mm: float = math.inf) -> Points:
+def wall_distances_mm(
+    points: npt.ArrayLike,
+    sides: npt.ArrayLike,
+    bins: Bins,
+    *,
+    most_mm: float = math.inf,
+    enough_mm: npt.ArrayLike | None = None,
+) -> Points:
     """Distances (N, 2) of every point to the nearest triangle that bounds its first, and that bounds its second label.
 
     Parameters
@@ -59,6 +69,9 @@ def wall_distances_mm(points: npt.ArrayLike, sides: npt.ArrayLike, bins: Bins, *
         (N, 3), and the labels (N, 2) that each is between; 0 is outside of everything, and not measured to.
     bins
         Of triangles with labels.
+    enough_mm
+        (labels,): who looks for the farthest need not know how near the others are. Where a triangle lies as near as
+        that to its label's point, the distance to it is given, nearest or not.
 
     Returns
     -------
@@ -70,21 +83,29 @@ def wall_distances_mm(points: npt.ArrayLike, sides: npt.ArrayLike, bins: Bins, *
     SurfaceError
         For NaN or infinite points, labels that are not one pair a point, or bins without labels.
     """
-    at, asked = _finite(points), whole_numbers(sides)
+    at, asked = finite(points), whole_numbers(sides)
     if asked.shape != (len(at), 2) or len(bins.sides) != len(bins.faces):
         raise SurfaceError(
             f"{len(at)} points with labels {asked.shape}, {len(bins.faces)} triangles with {len(bins.sides)}"
         )
-    return _found(at, asked, bins, most_mm)
+    return _found(at, asked, bins, most_mm, settling(asked, enough_mm))
 
 
-def _found(points: Points, asked: Labels, bins: Bins, most_mm: float) -> Points:
+def settling(asked: Labels, enough_mm: npt.ArrayLike | None) -> Points:
+    """Squared distances (labels,) at which a point has looked enough; negative, never, where not given."""
+    enough = np.empty(0) if enough_mm is None else np.asarray(enough_mm, np.float64)
+    squared = np.full(max(int(asked.max(initial=1)) + 1, len(enough)), -1.0)
+    squared[: len(enough)] = np.where(enough >= 0.0, enough * enough, -1.0)
+    return contiguous(squared)
+
+
+def _found(points: Points, asked: Labels, bins: Bins, most_mm: float, enough: Points) -> Points:
     found = np.empty((len(points), 2))
-    over_rows(_search, len(points), points, asked, bins, float(most_mm) ** 2, found)
+    over_rows(_search, len(points), points, asked, bins, float(most_mm) ** 2, enough, found)
     return found
 
 
-def _finite(points: npt.ArrayLike) -> Points:
+def finite(points: npt.ArrayLike) -> Points:
     at: Points = contiguous(points)
     if at.ndim != 2 or at.shape[1] != 3:
         raise SurfaceError(f"points of shape {at.shape} are not (N, 3)")
@@ -95,8 +116,10 @@ def _finite(points: npt.ArrayLike) -> Points:
 
 
 @kernel
-def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, most: float, found: Points) -> None:
-    """Distances for rows of points; squared within.
+def _search(
+    first: int, last: int, points: Points, asked: Labels, bins: Bins, most: float, enough: Points, found: Points
+) -> None:
+    """Distances for rows of points; squared within, and negative once they are enough: nothing is nearer than that.
 
     Arrays leave the tuple here, once: to take one out costs compiled code two counted references.
     """
@@ -104,20 +127,44 @@ def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, mo
     vertices, faces, sides = bins.vertices, bins.faces, bins.sides
     low, cell = (bins.low[0], bins.low[1], bins.low[2]), bins.cell_mm
     shape = (bins.shape[0], bins.shape[1], bins.shape[2])
+    one_cell, last_nearest = np.array([0, 1], np.int32), np.zeros(1, np.int32)
+    best = (most, most, -1)
     for row in range(first, last):
         wanted = (1, -1)
         if len(asked) > 0:
             wanted = (int(asked[row, 0]), int(asked[row, 1]))
         point = (points[row, 0], points[row, 1], points[row, 2])
         at = (point[0] - low[0], point[1] - low[1], point[2] - low[2])
-        # −1 for a label that is not asked for: nothing is nearer.
-        best = (most if wanted[0] > 0 else -1.0, most if wanted[1] > 0 else -1.0)
+        # −1 for a label that is not asked for.
+        best = (most if wanted[0] > 0 else -1.0, most if wanted[1] > 0 else -1.0, best[2])
+        enough_here = (enough[wanted[0]] if wanted[0] > 0 else -1.0, enough[wanted[1]] if wanted[1] > 0 else -1.0)
         i, j, k = cell_at(at[0], cell, shape[0]), cell_at(at[1], cell, shape[1]), cell_at(at[2], cell, shape[2])
         done = nothing = (i, i - 1, j, j - 1, k, k - 1)
+        # Where points come side by side, the next is near to what the last one was near to: a grid of one cell.
+        if best[2] >= 0 and _is_beside(points, row, cell / 4):
+            last_nearest[0] = best[2]
+            best = _scan(
+                point,
+                (0.0, 0.0, 0.0),
+                wanted,
+                enough_here,
+                best,
+                (0, 0, 0, 0, 0, 0),
+                (0, -1, 0, -1, 0, -1),
+                1e30,
+                (1, 1, 1),
+                one_cell,
+                last_nearest,
+                vertices,
+                faces,
+                sides,
+            )
         is_near = False
         for reach in range(_NEAR + 1):
             box = (i - reach, i + reach, j - reach, j + reach, k - reach, k + reach)
-            best = _scan(point, at, wanted, best, box, done, cell, shape, starts, entries, vertices, faces, sides)
+            best = _scan(
+                point, at, wanted, enough_here, best, box, done, cell, shape, starts, entries, vertices, faces, sides
+            )
             done = box
             is_near = max(best[0], best[1]) <= _clear(at, box, cell, shape)
             if is_near:
@@ -127,14 +174,44 @@ def _search(first: int, last: int, points: Points, asked: Labels, bins: Bins, mo
         while not is_near:
             box = (i - reach, i + reach, j - reach, j + reach, k - reach, k + reach)
             best = _scan_blocks(
-                point, at, wanted, best, box, done, is_filled, cell, shape, starts, entries, vertices, faces, sides
+                point,
+                at,
+                wanted,
+                enough_here,
+                best,
+                box,
+                done,
+                is_filled,
+                cell,
+                shape,
+                starts,
+                entries,
+                vertices,
+                faces,
+                sides,
             )
             done = box
             reach += 1
             is_near = max(best[0], best[1]) <= _clear(at, box, BLOCK * cell, is_filled.shape)
-        for side in range(2):
-            squared = best[side]
-            found[row, side] = np.nan if squared < 0.0 else (np.inf if squared >= most else math.sqrt(squared))
+        found[row, 0] = root(best[0], most) if wanted[0] > 0 else np.nan
+        found[row, 1] = root(best[1], most) if wanted[1] > 0 else np.nan
+
+
+@kernel
+def _is_beside(points: Points, row: int, near: float) -> bool:
+    """Whether a point lies near the one before."""
+    x, y, z = (
+        points[row, 0] - points[row - 1, 0],
+        points[row, 1] - points[row - 1, 1],
+        points[row, 2] - points[row - 1, 2],
+    )
+    return bool(x * x + y * y + z * z < near * near)
+
+
+@kernel
+def root(squared: float, most: float) -> float:
+    """The distance of one that may be settled; infinite where nothing nearer than `most` was found."""
+    return math.sqrt(abs(squared)) if squared < most else math.inf
 
 
 @kernel
@@ -162,7 +239,8 @@ def _scan_blocks(
     point: tuple[float, float, float],
     at: tuple[float, float, float],
     wanted: tuple[int, int],
-    best: tuple[float, float],
+    enough: tuple[float, float],
+    best: Best,
     box: Box,
     done: Box,
     is_filled: npt.NDArray[np.uint8],
@@ -173,7 +251,7 @@ def _scan_blocks(
     vertices: Points,
     faces: Triangles,
     sides: Labels,
-) -> tuple[float, float]:
+) -> Best:
     """Smaller distances in a box of blocks, save those in the box `done`."""
     edge = BLOCK * cell
     for i in range(max(box[0], 0), min(box[1] + 1, is_filled.shape[0])):
@@ -191,7 +269,9 @@ def _scan_blocks(
                 a, b, c = BLOCK * i, BLOCK * j, BLOCK * k
                 cells = (a, a + BLOCK - 1, b, b + BLOCK - 1, c, c + BLOCK - 1)
                 none = (a, a - 1, b, b - 1, c, c - 1)
-                best = _scan(point, at, wanted, best, cells, none, cell, shape, starts, entries, vertices, faces, sides)
+                best = _scan(
+                    point, at, wanted, enough, best, cells, none, cell, shape, starts, entries, vertices, faces, sides
+                )
     return best
 
 
@@ -200,7 +280,8 @@ def _scan(
     point: tuple[float, float, float],
     at: tuple[float, float, float],
     wanted: tuple[int, int],
-    best: tuple[float, float],
+    enough: tuple[float, float],
+    best: Best,
     box: Box,
     done: Box,
     edge: float,
@@ -210,10 +291,10 @@ def _scan(
     vertices: Points,
     faces: Triangles,
     sides: Labels,
-) -> tuple[float, float]:
+) -> Best:
     """Smaller distances in a box of cells, save those in the box `done`."""
     nx, ny, nz = shape
-    near, far = best
+    near, far, nearest = best
     for i in range(max(box[0], 0), min(box[1] + 1, nx)):
         gap_x = _gap(at[0], i, edge)
         if gap_x >= max(near, far):
@@ -240,27 +321,36 @@ def _scan(
                     limit = max(near if bounds_first else -1.0, far if bounds_second else -1.0)
                     if limit < 0.0:
                         continue
-                    squared = _squared(point, vertices, faces, face, limit)
+                    # The corners as seen from the point. Arrays given to a function of its own would cost more than it.
+                    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                    ax, ay, az = vertices[a, 0] - point[0], vertices[a, 1] - point[1], vertices[a, 2] - point[2]
+                    bx, by, bz = vertices[b, 0] - point[0], vertices[b, 1] - point[1], vertices[b, 2] - point[2]
+                    cx, cy, cz = vertices[c, 0] - point[0], vertices[c, 1] - point[1], vertices[c, 2] - point[2]
+                    gap = apart(min(ax, bx, cx), max(ax, bx, cx)) + apart(min(ay, by, cy), max(ay, by, cy))
+                    if gap + apart(min(az, bz, cz), max(az, bz, cz)) >= limit:
+                        continue
+                    squared = triangle_squared(ax, ay, az, bx, by, bz, cx, cy, cz, limit)
+                    if squared < limit:
+                        nearest = face
                     if bounds_first and squared < near:
-                        near = squared
+                        near = squared if squared > enough[0] else -squared
                     if bounds_second and squared < far:
-                        far = squared
-    return near, far
+                        far = squared if squared > enough[1] else -squared
+    return near, far, nearest
 
 
 @kernel
-def _squared(point: tuple[float, float, float], v: Points, faces: Triangles, face: int, limit: float) -> float:
-    """Squared distance to one triangle, or infinity where its box or its plane is not nearer than `limit`."""
-    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    # The corners as seen from the point.
-    ax, ay, az = v[a, 0] - point[0], v[a, 1] - point[1], v[a, 2] - point[2]
-    bx, by, bz = v[b, 0] - point[0], v[b, 1] - point[1], v[b, 2] - point[2]
-    cx, cy, cz = v[c, 0] - point[0], v[c, 1] - point[1], v[c, 2] - point[2]
-    gap_x = max(min(ax, bx, cx), -max(ax, bx, cx), 0.0)
-    gap_y = max(min(ay, by, cy), -max(ay, by, cy), 0.0)
-    gap_z = max(min(az, bz, cz), -max(az, bz, cz), 0.0)
-    if gap_x * gap_x + gap_y * gap_y + gap_z * gap_z >= limit:
-        return np.inf
+def apart(low: float, high: float) -> float:
+    """Squared distance from 0 to a range."""
+    gap = max(low, -high, 0.0)
+    return gap * gap
+
+
+@kernel
+def triangle_squared(
+    ax: float, ay: float, az: float, bx: float, by: float, bz: float, cx: float, cy: float, cz: float, limit: float
+) -> float:
+    """Squared distance from the origin to a triangle, or infinity where its plane is not nearer than `limit`."""
     ux, uy, uz = bx - ax, by - ay, bz - az
     wx, wy, wz = cx - ax, cy - ay, cz - az
     nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx

@@ -10,7 +10,7 @@ import numpy as np
 
 from meshing.cubes import Smoothing, cubes_of
 from meshing.errors import SurfaceError
-from meshing.nets.make import NetSettings, Netted, fewer_walls_of, netted, walls_of
+from meshing.nets.make import NetSettings, Netted, fewer_walls_of, index_of, netted, walls_of
 from meshing.progress import Progress, part, silent
 from meshing.reduce import ROOM, Sizes, merge_tolerance_mm, reduced
 from meshing.runs import tally
@@ -136,17 +136,18 @@ def _surfaces_of_net(
     net: Netted, segments: Sequence[Segment], budget: int | None, progress: Progress
 ) -> dict[str, Surface]:
     keys = {segment.label: segment.key for segment in segments}
-    walls, sizes = walls_of(net), Sizes(net.volumes_mm3, net.areas_mm2)
+    sizes = Sizes(net.volumes_mm3, net.areas_mm2)
     if budget is None:
         progress(0.5, "looking for walls that cross")
-        return _sound(untangled(walls), keys)
-    start: Walls | None = None
+        return _sound(untangled(walls_of(net)), keys)
     if _seen(net) > max(_WORTH_MERGING * budget, _MANY):
         progress(0.1, "merging flat cells")
-        start = fewer_walls_of(net, merge_tolerance_mm(sizes))
-    result = reduced(walls, budget, sizes, start=start, room=ROOM, progress=progress)
+        walls = fewer_walls_of(net, merge_tolerance_mm(sizes))
+    else:
+        walls = walls_of(net)
+    result = reduced(walls, budget, sizes, whole=index_of(net), room=ROOM, progress=progress)
     if result is None:
-        whole = _sound(untangled(walls), keys)
+        whole = _sound(untangled(walls_of(net)), keys)
         return simplify(whole, max(budget, SMALLEST * len(whole)), neighbours=[list(whole)], progress=progress)
     labels = {key: label for label, key in keys.items()}
     return {

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from meshing.balance import restored, sizes_mm
 from meshing.collapse import collapse
 from meshing.deviation import deviations
+from meshing.netwalls import NetWalls
 from meshing.progress import Progress, part, silent
 from meshing.surface import Deviation
 from meshing.untangle import untangled
@@ -65,7 +66,13 @@ def sizes_of(walls: Walls) -> Sizes:
 
 
 def reduced(
-    walls: Walls, budget: int, sizes: Sizes, *, start: Walls | None = None, room: int = 0, progress: Progress = silent
+    walls: Walls,
+    budget: int,
+    sizes: Sizes,
+    *,
+    whole: Walls | NetWalls | None = None,
+    room: int = 0,
+    progress: Progress = silent,
 ) -> Reduced | None:
     """The walls with at most about `budget` triangles over all parts, each part with the volume that it had.
 
@@ -74,21 +81,21 @@ def reduced(
     Parameters
     ----------
     sizes
-        Of `walls`.
-    start
-        The same walls with fewer triangles already; distances and volumes refer to `walls` all the same.
+        That the walls have, or had before they were merged.
+    whole
+        The walls from which distances count, where `walls` have fewer triangles already.
     room
         Triangles that each vertex where curves meet or parts touch should find: those stay. Where the budget has less,
         None comes back, and every part is better off by itself.
     """
     labels = len(sizes.volumes_mm3)
     claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
-    given = np.bincount((start or walls).sides.ravel(), minlength=labels)
+    given = np.bincount(walls.sides.ravel(), minlength=labels)
     promised = np.minimum(_promised(sizes, budget), np.floor(0.9 * given))  # all give something
     weights = dict(enumerate(claims.tolist()))
     floors = dict(enumerate(promised.astype(int).tolist()))
     step = part(progress, 0.1, 0.6)
-    fewer = collapse(start or walls, budget, weights, least=floors, room=room, progress=step)
+    fewer = collapse(walls, budget, weights, least=floors, room=room, progress=step)
     if fewer is None:
         return None
     edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
@@ -96,7 +103,7 @@ def reduced(
     straight = untangled(fewer, most_mm=edge_mm / 4)
     if straight is not fewer:  # what was drawn straight shrank
         fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
-    return Reduced(fewer, deviations(fewer, walls, progress=part(progress, 0.6, 1.0)))
+    return Reduced(fewer, deviations(fewer, whole or walls, progress=part(progress, 0.6, 1.0)))
 
 
 def claims_of(sizes: Sizes) -> Array:

@@ -17,6 +17,7 @@ from meshing.nets.merge import merged
 from meshing.nets.quads import NetPoints, Quads, QuadSides, points_of, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.nets.scene import scene_of
+from meshing.netwalls import NetWalls, keeps_lengths, net_walls
 from meshing.progress import Progress, silent
 from meshing.runs import tally
 from meshing.threads import kernel, over_rows
@@ -55,6 +56,8 @@ class Netted:
         (labels,): of what came out.
     lattice_to_patient
         (4, 4): those millimetres to LPS.
+    spacing_mm
+        (3,): of the lattice.
     """
 
     net: Net
@@ -64,6 +67,7 @@ class Netted:
     volumes_mm3: Array
     areas_mm2: Array
     lattice_to_patient: Array
+    spacing_mm: Array
 
 
 def netted(
@@ -106,7 +110,7 @@ def netted(
         scene = scene_of(image, voxels, shape, first, spacing)
         points, _ = moved_to_edges(net, found.points, pieces=walls, scene=scene)
         found = weighed(points, walls, len(wanted))
-    return Netted(net, found.points, *walls, found.volumes_mm3, found.areas_mm2, frame)
+    return Netted(net, found.points, *walls, found.volumes_mm3, found.areas_mm2, frame, spacing)
 
 
 def _refuse_shear(grid: Grid) -> None:
@@ -123,6 +127,24 @@ def _refuse_shear(grid: Grid) -> None:
 def walls_of(netted: Netted) -> Walls:
     """All its triangles."""
     return _walls(netted, netted.points)
+
+
+def index_of(netted: Netted) -> NetWalls | Walls:
+    """All its walls, to measure distances to: without triangles, save on a grid whose axes lean a little."""
+    matrix = netted.lattice_to_patient
+    if not keeps_lengths(matrix):
+        return walls_of(netted)
+    net = netted.net
+    return net_walls(
+        net.start,
+        net.xs,
+        net.shape[1] - 1,
+        spacing_mm=netted.spacing_mm,
+        points=netted.points,
+        quads=netted.quads,
+        sides=netted.sides,
+        to_patient=matrix,
+    )
 
 
 def fewer_walls_of(netted: Netted, tolerance_mm: Array) -> Walls:

@@ -79,7 +79,7 @@ def test_mean_and_maximum_are_stable_to_five_percent_against_ten_times_the_sampl
     few = deviations(walls((*coarse, 1)), walls((*fine, 1)))[1]
     monkeypatch.setattr(room, "_EVEN", 15_000)
     monkeypatch.setattr(room, "_COARSE_TRIANGLES", 10**6)
-    monkeypatch.setattr(room, "_FINE_TRIANGLES", 10**6)
+    monkeypatch.setattr(room, "_FINE_PIECES", 10**6)
     many = deviations(walls((*coarse, 1)), walls((*fine, 1)))[1]
     assert few.mean_mm == pytest.approx(many.mean_mm, rel=0.05)
     assert few.max_mm == pytest.approx(many.max_mm, rel=0.05)
@@ -175,7 +175,7 @@ def test_a_real_map_decimated_is_measured_to_five_percent_of_every_sample(real_d
         decimated.append((points.astype(float), faces, int(key[1:])))
     coarse = walls(*decimated)
     few = deviations(coarse, fine)
-    for name in ("_EVEN", "_COARSE_TRIANGLES", "_FINE_TRIANGLES"):
+    for name in ("_EVEN", "_COARSE_TRIANGLES", "_FINE_PIECES"):
         monkeypatch.setattr(room, name, 10 * getattr(room, name))
     many = deviations(coarse, fine)
     for label in chosen:
@@ -185,12 +185,10 @@ def test_a_real_map_decimated_is_measured_to_five_percent_of_every_sample(real_d
 
 def test_samples_lie_on_their_walls() -> None:
     both = walls((*sphere(10.0, 500), 1), (*torus(60, 12), 2))
-    extents = room._extents(both, 3)
-    for is_coarse in (True, False):
-        samples = room._samples(both, extents, is_coarse=is_coarse)
-        bins = bins_of(both.vertices, both.faces, sides=both.sides)
-        found = wall_distances_mm(samples.points, samples.sides, bins)
-        assert np.nanmax(found) < 1e-12
+    ground = room._Triangles(both)
+    extents = ground.extents(3)
+    for samples in (room._coarse_samples(ground, extents), room._fine_samples(ground, extents)):
+        assert np.nanmax(ground.distances_mm(samples.points, samples.sides)) < 1e-12
         for label in (1, 2):
             weight = samples.weights[samples.sides[:, 0] == label].sum()
             assert weight == pytest.approx(extents.areas[label], rel=1 / room._EVEN)
@@ -202,8 +200,11 @@ def farthest(points: np.ndarray, of: Walls) -> float:
     return float(np.nanmax(wall_distances_mm(points, np.tile([1, 0], (len(points), 1)), bins)))
 
 
-def test_a_narrow_spike_between_the_samples_is_found_from_its_flank() -> None:
-    """A spike 1 mm high and 1.4 mm wide on 320,000 triangles: one vertex in 36 is sampled, which lie 1.5 mm apart."""
+@pytest.mark.parametrize("asks_all", [True, False], ids=["every vertex", "some vertices"])
+def test_a_narrow_spike_between_the_samples_is_found_from_its_flank(asks_all, monkeypatch) -> None:
+    """A spike 1 mm high and 1.4 mm wide on 320,000 triangles: of which 2,000 give a vertex, 2.4 mm apart."""
+    if not asks_all:
+        monkeypatch.setattr(room, "_FINE_ALL", 0)
     vertices, faces = sphere(30.0, 160_000)
     coarse = walls((*sphere(30.0, 2_000), 1))
     for seed in range(4):
@@ -224,3 +225,14 @@ def test_the_middle_of_a_dent_under_one_coarse_triangle_is_found() -> None:
         dented = vertices * (1 - 2 * np.exp(-((away / 1.5) ** 2)) / 30)[:, None]
         found = deviations(coarse, walls((dented, faces, 1)))[1]
         assert found.max_mm >= farthest(dented, coarse) - 1e-9
+
+
+def test_a_corner_of_the_coarser_surface_that_strays_is_found_from_its_triangles() -> None:
+    """Corners give no samples of their own: middles of edges lead to them."""
+    vertices, faces = sphere(30.0, 20_000)
+    fine = walls((*sphere(30.0, 60_000), 1))
+    for seed in range(4):
+        drawn = vertices.copy()
+        drawn[np.random.default_rng(seed).integers(len(drawn))] *= 31.5 / 30
+        found = deviations(walls((drawn, faces, 1)), fine)[1]
+        assert found.max_mm == pytest.approx(1.5, rel=0.01)
