@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from meshing.extract import Extraction, extract
-from meshing.nets.make import NetSettings
+from meshing.nets.make import NetSettings, fewer_walls_of, netted
 from meshing.segmentation import Segment, Segmentation
 from meshing.simplify import simplify
 from meshing.terminology import Structure
@@ -27,6 +27,9 @@ def warm() -> None:
         segments = tuple(Segment(name, n, 0, Structure(name, name, name)) for n, name in enumerate("ab", start=1))
         blocks = Segmentation((layer,), Grid((20, 20, 20), np.eye(4)), segments, "drawn by rule")
         extract(blocks, Extraction(nets=NetSettings(is_fine=True)), budget=400)
+        net = netted(layer, blocks.grid, NetSettings())
+        if net is not None:
+            fewer_walls_of(net, np.array([np.inf, 0.1, 0.1]))  # only large jobs merge
         simplify(extract(blocks), 400, neighbours=[["a", "b"]])
         for kind in (np.int16, np.float32):
             voxels = np.asfortranarray(np.where(layer == 1, 300, 50).astype(kind))

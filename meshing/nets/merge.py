@@ -84,20 +84,9 @@ def merged(
         over_rows(_raise, len(top), of_level, level.is_single, np.uint32(shift), top)
         every.append(level.planes.points)
         shift += len(level.planes.points)
-    return _used(top, every)
-
-
-def _used(top: Index, every: list[NetPoints]) -> tuple[Index, NetPoints]:
-    """Numbers and points of those only that stand for somebody."""
-    is_used = np.zeros(sum(map(len, every)), np.bool_)
-    is_used[top] = True
-    place = np.cumsum(is_used, dtype=np.uint32)
-    place -= np.uint32(1)
-    kept, first = [], 0
-    for points in every:
-        kept.append(points[is_used[first : first + len(points)]])
-        first += len(points)
-    return place[top], np.concatenate(kept)
+    place = np.zeros(shift, np.uint32)
+    kept = np.split(_number(top, place), np.cumsum([len(points) for points in every])[:-1])
+    return top, np.concatenate([points[is_kept] for points, is_kept in zip(every, kept, strict=True)])
 
 
 @kernel
@@ -105,6 +94,21 @@ def _raise(first: int, last: int, of_level: Array, is_single: Array, shift: int,
     for v in range(np.uintp(first), np.uintp(last)):
         if is_single[of_level[v]]:
             top[v] = of_level[v] + shift
+
+
+@kernel
+def _number(top: Array, place: Array) -> Array:
+    """Which of all stand for somebody; `top` then counts only those."""
+    kept = np.zeros(len(place), np.bool_)
+    for v in range(np.uintp(len(top))):
+        kept[top[v]] = True
+    count = np.uint32(0)
+    for n in range(np.uintp(len(place))):
+        place[n] = count
+        count += np.uint32(kept[n])
+    for v in range(np.uintp(len(top))):
+        top[v] = place[top[v]]
+    return kept
 
 
 def _joined(net: Net, level: Level, stride: int, tolerance_mm: npt.NDArray[np.float64]) -> tuple[Level, Index]:
