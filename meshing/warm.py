@@ -1,4 +1,4 @@
-"""`python -m meshing.warm` compiles the kernels once, so that the first scan does not wait for it: about 20 s.
+"""`python -m meshing.warm` compiles the kernels once, so that the first scan does not wait for it: about a minute.
 
 It compiles the modules too: where Python may not keep what it compiled, every run would wait 0.1 s for them.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import compileall
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from meshing.case import Case
+from meshing.exporting.gltf import export_glb
 from meshing.extract import Extraction, extract
+from meshing.importing.labels.drawn import boxes_of
 from meshing.nets.make import NetSettings, fewer_walls_of, netted
 from meshing.segmentation import Segment, Segmentation
 from meshing.simplify import simplify
@@ -24,13 +28,17 @@ def warm() -> None:
         layer = np.zeros((20, 20, 20), width, order="F")
         layer[4:16, 4:16, 4:10] = 1
         layer[4:16, 4:12, 10:15] = 2
+        layer[16:18, 16:18, 4:10] = 1  # touches the first in an edge only
         segments = tuple(Segment(name, n, 0, Structure(name, name, name)) for n, name in enumerate("ab", start=1))
         blocks = Segmentation((layer,), Grid((20, 20, 20), np.eye(4)), segments, "drawn by rule")
         extract(blocks, Extraction(nets=NetSettings(is_fine=True)), budget=400)
         net = netted(layer, blocks.grid, NetSettings())
         if net is not None:
             fewer_walls_of(net, np.array([np.inf, 0.1, 0.1]))  # only large jobs merge
-        simplify(extract(blocks), 400, neighbours=[["a", "b"]])
+        surfaces = simplify(extract(blocks), 400, neighbours=[["a", "b"]])
+        boxes_of((layer,))
+        with TemporaryDirectory() as folder:
+            export_glb(Case("warm", {}, {"main": blocks}, surfaces), Path(folder) / "blocks.glb")
         for kind in (np.int16, np.float32):
             voxels = np.asfortranarray(np.where(layer == 1, 300, 50).astype(kind))
             extract(blocks, image=Volume(voxels, blocks.grid, "CT", "HU"))
