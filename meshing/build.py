@@ -14,6 +14,7 @@ from meshing.case import Case
 from meshing.cubes import extract_grey
 from meshing.errors import SegmentationError
 from meshing.extract import Extraction, extract
+from meshing.importance import importance
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
@@ -149,7 +150,8 @@ def surfaces_of(
             first = part(step, 0.0, 0.8)
             found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=first)
             if settings.extraction.method == "marching-cubes":
-                found = simplify(found, budget, progress=part(step, 0.8, 1.0))
+                factors = {s.key: importance(s.structure) for s in segmentation.segments}
+                found = simplify(found, budget, importance=factors, progress=part(step, 0.8, 1.0))
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
         done += share
     return surfaces

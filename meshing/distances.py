@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from meshing.bins import BLOCK, Bins, Box, Labels, Points, Triangles, bins_of, cell_at, contiguous, whole_numbers
 from meshing.errors import SurfaceError
-from meshing.threads import kernel, over_rows
+from meshing.threads import inlined, kernel, over_rows
 
 Best = tuple[float, float, int]
 """Squared distances found for the first and the second label, and the last triangle that was nearer than others."""
@@ -127,7 +127,6 @@ def _search(
     vertices, faces, sides = bins.vertices, bins.faces, bins.sides
     low, cell = (bins.low[0], bins.low[1], bins.low[2]), bins.cell_mm
     shape = (bins.shape[0], bins.shape[1], bins.shape[2])
-    one_cell, last_nearest = np.array([0, 1], np.int32), np.zeros(1, np.int32)
     best = (most, most, -1)
     for row in range(first, last):
         wanted = (1, -1)
@@ -140,25 +139,9 @@ def _search(
         enough_here = (enough[wanted[0]] if wanted[0] > 0 else -1.0, enough[wanted[1]] if wanted[1] > 0 else -1.0)
         i, j, k = cell_at(at[0], cell, shape[0]), cell_at(at[1], cell, shape[1]), cell_at(at[2], cell, shape[2])
         done = nothing = (i, i - 1, j, j - 1, k, k - 1)
-        # Where points come side by side, the next is near to what the last one was near to: a grid of one cell.
+        # Where points come side by side, the next is near to what the last one was near to.
         if best[2] >= 0 and _is_beside(points, row, cell / 4):
-            last_nearest[0] = best[2]
-            best = _scan(
-                point,
-                (0.0, 0.0, 0.0),
-                wanted,
-                enough_here,
-                best,
-                (0, 0, 0, 0, 0, 0),
-                (0, -1, 0, -1, 0, -1),
-                1e30,
-                (1, 1, 1),
-                one_cell,
-                last_nearest,
-                vertices,
-                faces,
-                sides,
-            )
+            best = _nearer(point, wanted, enough_here, best, best[2], vertices, faces, sides)
         is_near = False
         for reach in range(_NEAR + 1):
             box = (i - reach, i + reach, j - reach, j + reach, k - reach, k + reach)
@@ -294,14 +277,13 @@ def _scan(
 ) -> Best:
     """Smaller distances in a box of cells, save those in the box `done`."""
     nx, ny, nz = shape
-    near, far, nearest = best
     for i in range(max(box[0], 0), min(box[1] + 1, nx)):
         gap_x = _gap(at[0], i, edge)
-        if gap_x >= max(near, far):
+        if gap_x >= max(best[0], best[1]):
             continue
         for j in range(max(box[2], 0), min(box[3] + 1, ny)):
             gap_xy = gap_x + _gap(at[1], j, edge)
-            if gap_xy >= max(near, far):
+            if gap_xy >= max(best[0], best[1]):
                 continue
             is_done = done[0] <= i <= done[1] and done[2] <= j <= done[3]
             row = (i * ny + j) * nz
@@ -309,33 +291,47 @@ def _scan(
                 if is_done and done[4] <= k <= done[5]:
                     continue
                 begin, end = starts[row + k], starts[row + k + 1]
-                if begin == end or gap_xy + _gap(at[2], k, edge) >= max(near, far):
+                if begin == end or gap_xy + _gap(at[2], k, edge) >= max(best[0], best[1]):
                     continue
                 for entry in range(begin, end):
-                    face = entries[entry]
-                    bounds_first, bounds_second = True, False
-                    if len(sides) > 0:
-                        behind, before = sides[face, 0], sides[face, 1]
-                        bounds_first = behind == wanted[0] or before == wanted[0]
-                        bounds_second = behind == wanted[1] or before == wanted[1]
-                    limit = max(near if bounds_first else -1.0, far if bounds_second else -1.0)
-                    if limit < 0.0:
-                        continue
-                    # The corners as seen from the point. Arrays given to a function of its own would cost more than it.
-                    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-                    ax, ay, az = vertices[a, 0] - point[0], vertices[a, 1] - point[1], vertices[a, 2] - point[2]
-                    bx, by, bz = vertices[b, 0] - point[0], vertices[b, 1] - point[1], vertices[b, 2] - point[2]
-                    cx, cy, cz = vertices[c, 0] - point[0], vertices[c, 1] - point[1], vertices[c, 2] - point[2]
-                    gap = apart(min(ax, bx, cx), max(ax, bx, cx)) + apart(min(ay, by, cy), max(ay, by, cy))
-                    if gap + apart(min(az, bz, cz), max(az, bz, cz)) >= limit:
-                        continue
-                    squared = triangle_squared(ax, ay, az, bx, by, bz, cx, cy, cz, limit)
-                    if squared < limit:
-                        nearest = face
-                    if bounds_first and squared < near:
-                        near = squared if squared > enough[0] else -squared
-                    if bounds_second and squared < far:
-                        far = squared if squared > enough[1] else -squared
+                    best = _nearer(point, wanted, enough, best, entries[entry], vertices, faces, sides)
+    return best
+
+
+@inlined
+def _nearer(
+    point: tuple[float, float, float],
+    wanted: tuple[int, int],
+    enough: tuple[float, float],
+    best: Best,
+    face: int,
+    vertices: Points,
+    faces: Triangles,
+    sides: Labels,
+) -> Best:
+    """The smaller distances, with those to one triangle, if it bounds what is wanted."""
+    near, far, nearest = best
+    bounds_first, bounds_second = True, False
+    if len(sides) > 0:
+        behind, before = sides[face, 0], sides[face, 1]
+        bounds_first = behind == wanted[0] or before == wanted[0]
+        bounds_second = behind == wanted[1] or before == wanted[1]
+    limit = max(near if bounds_first else -1.0, far if bounds_second else -1.0)
+    if limit >= 0.0:
+        # The corners as seen from the point.
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        ax, ay, az = vertices[a, 0] - point[0], vertices[a, 1] - point[1], vertices[a, 2] - point[2]
+        bx, by, bz = vertices[b, 0] - point[0], vertices[b, 1] - point[1], vertices[b, 2] - point[2]
+        cx, cy, cz = vertices[c, 0] - point[0], vertices[c, 1] - point[1], vertices[c, 2] - point[2]
+        gap = apart(min(ax, bx, cx), max(ax, bx, cx)) + apart(min(ay, by, cy), max(ay, by, cy))
+        if gap + apart(min(az, bz, cz), max(az, bz, cz)) < limit:
+            squared = triangle_squared(ax, ay, az, bx, by, bz, cx, cy, cz, limit)
+            if squared < limit:
+                nearest = face
+            if bounds_first and squared < near:
+                near = squared if squared > enough[0] else -squared
+            if bounds_second and squared < far:
+                far = squared if squared > enough[1] else -squared
     return near, far, nearest
 
 

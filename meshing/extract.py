@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.cubes import Smoothing, cubes_of
 from meshing.errors import SurfaceError
+from meshing.importance import importance
 from meshing.nets.make import NetSettings, Netted, fewer_walls_of, index_of, netted, walls_of
 from meshing.progress import Progress, part, silent
 from meshing.reduce import ROOM, Sizes, merge_tolerance_mm, reduced
@@ -145,10 +147,17 @@ def _surfaces_of_net(
         walls = fewer_walls_of(net, merge_tolerance_mm(sizes))
     else:
         walls = walls_of(net)
-    result = reduced(walls, budget, sizes, whole=index_of(net), room=ROOM, progress=progress)
+    factors = _importance(segments, len(net.volumes_mm3))
+    result = reduced(walls, budget, sizes, whole=index_of(net), importance=factors, room=ROOM, progress=progress)
     if result is None:
         whole = _sound(untangled(walls_of(net)), keys)
-        return simplify(whole, max(budget, SMALLEST * len(whole)), neighbours=[list(whole)], progress=progress)
+        return simplify(
+            whole,
+            max(budget, SMALLEST * len(whole)),
+            neighbours=[list(whole)],
+            importance={segment.key: importance(segment.structure) for segment in segments},
+            progress=progress,
+        )
     labels = {key: label for label, key in keys.items()}
     return {
         key: replace(
@@ -158,6 +167,15 @@ def _surfaces_of_net(
         )
         for key, surface in _sound(result.walls, keys).items()
     }
+
+
+def _importance(segments: Sequence[Segment], labels: int) -> npt.NDArray[np.float64]:
+    """(labels,): of every segment's structure; 1 for labels that nobody named."""
+    factors = np.ones(labels)
+    for segment in segments:
+        if segment.label < labels:
+            factors[segment.label] = importance(segment.structure)
+    return factors
 
 
 def _sound(walls: Walls, keys: Mapping[int, str]) -> dict[str, Surface]:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.bins import Box, bins_of, whole_numbers
+from meshing.cutting import cut
 from meshing.distances import apart, finite, root, settling, triangle_squared, wall_distances_mm
-from meshing.sampling import cut
-from meshing.threads import kernel, over_rows
+from meshing.threads import inlined, kernel, over_rows
 from meshing.walls import Walls
 
 Points = npt.NDArray[np.float64]
@@ -264,12 +264,6 @@ def _gap(at: float, index: int, edge: float, slack: float) -> float:
 
 
 @kernel
-def _length(x: float, y: float, z: float) -> float:
-    """Squared."""
-    return x * x + y * y + z * z
-
-
-@kernel
 def _from(xs: Array, begin: int, end: int, least: int) -> int:
     """The first vertex of a row in a cell of that index or further."""
     while end - begin > 4:
@@ -281,6 +275,22 @@ def _from(xs: Array, begin: int, end: int, least: int) -> int:
     while begin < end and xs[begin] < least:
         begin += 1
     return begin
+
+
+@inlined
+def _quad_squared(point: tuple[float, float, float], vertices: Array, quads: Array, q: int, limit: float) -> float:
+    """Squared distance to the two triangles of a quad; infinite where it is `limit` at least."""
+    a, b, c, d = cut(vertices, quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3])
+    ax, ay, az = vertices[a, 0] - point[0], vertices[a, 1] - point[1], vertices[a, 2] - point[2]
+    cx, cy, cz = vertices[c, 0] - point[0], vertices[c, 1] - point[1], vertices[c, 2] - point[2]
+    bx, by, bz = vertices[b, 0] - point[0], vertices[b, 1] - point[1], vertices[b, 2] - point[2]
+    dx, dy, dz = vertices[d, 0] - point[0], vertices[d, 1] - point[1], vertices[d, 2] - point[2]
+    gap = apart(min(ax, bx, cx, dx), max(ax, bx, cx, dx)) + apart(min(ay, by, cy, dy), max(ay, by, cy, dy))
+    squared = np.inf
+    if gap + apart(min(az, bz, cz, dz), max(az, bz, cz, dz)) < limit:
+        squared = triangle_squared(ax, ay, az, bx, by, bz, cx, cy, cz, limit)
+        squared = min(squared, triangle_squared(ax, ay, az, cx, cy, cz, dx, dy, dz, min(limit, squared)))
+    return squared
 
 
 @kernel
@@ -323,34 +333,7 @@ def _scan(
                         limit = max(near if bounds_first else -1.0, far if bounds_second else -1.0)
                         if limit < 0.0:
                             continue
-                        # Corners as seen from the point. Arrays given to a function of its own would cost more than it.
-                        a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]
-                        ax, ay, az = vertices[a, 0] - point[0], vertices[a, 1] - point[1], vertices[a, 2] - point[2]
-                        cx, cy, cz = vertices[c, 0] - point[0], vertices[c, 1] - point[1], vertices[c, 2] - point[2]
-                        bx, by, bz = vertices[b, 0] - point[0], vertices[b, 1] - point[1], vertices[b, 2] - point[2]
-                        dx, dy, dz = vertices[d, 0] - point[0], vertices[d, 1] - point[1], vertices[d, 2] - point[2]
-                        gap = apart(min(ax, bx, cx, dx), max(ax, bx, cx, dx))
-                        gap += apart(min(ay, by, cy, dy), max(ay, by, cy, dy))
-                        if gap + apart(min(az, bz, cz, dz), max(az, bz, cz, dz)) >= limit:
-                            continue
-                        # Not from corners less the point: rounding would cut some quads the other way.
-                        across = _length(
-                            vertices[a, 0] - vertices[c, 0],
-                            vertices[a, 1] - vertices[c, 1],
-                            vertices[a, 2] - vertices[c, 2],
-                        )
-                        along = _length(
-                            vertices[b, 0] - vertices[d, 0],
-                            vertices[b, 1] - vertices[d, 1],
-                            vertices[b, 2] - vertices[d, 2],
-                        )
-                        if along < across:
-                            ax, bx, cx, dx = bx, cx, dx, ax
-                            ay, by, cy, dy = by, cy, dy, ay
-                            az, bz, cz, dz = bz, cz, dz, az
-                        squared = triangle_squared(ax, ay, az, bx, by, bz, cx, cy, cz, limit)
-                        limit = min(limit, squared)
-                        squared = min(squared, triangle_squared(ax, ay, az, cx, cy, cz, dx, dy, dz, limit))
+                        squared = _quad_squared(point, vertices, quads, q, limit)
                         if bounds_first and squared < near:
                             near = squared if squared > enough[0] else -squared
                         if bounds_second and squared < far:

@@ -71,6 +71,7 @@ def reduced(
     sizes: Sizes,
     *,
     whole: Walls | NetWalls | None = None,
+    importance: Array | None = None,
     room: int = 0,
     progress: Progress = silent,
 ) -> Reduced | None:
@@ -84,14 +85,18 @@ def reduced(
         That the walls have, or had before they were merged.
     whole
         The walls from which distances count, where `walls` have fewer triangles already.
+    importance
+        (labels,): by how much each part's claim is multiplied; 1 where None is given.
     room
         Triangles that each vertex where curves meet or parts touch should find: those stay. Where the budget has less,
         None comes back, and every part is better off by itself.
     """
     labels = len(sizes.volumes_mm3)
-    claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0)
+    factors = np.ones(labels) if importance is None else importance
+    # What the next collapse costs goes with the third power of a triangle's share: cubed, factors count triangles.
+    claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0) * factors**3
     given = np.bincount(walls.sides.ravel(), minlength=labels)
-    promised = np.minimum(_promised(sizes, budget), np.floor(0.9 * given))  # all give something
+    promised = np.minimum(_promised(claims_of(sizes, factors), budget), np.floor(0.9 * given))  # all give something
     weights = dict(enumerate(claims.tolist()))
     floors = dict(enumerate(promised.astype(int).tolist()))
     step = part(progress, 0.1, 0.6)
@@ -106,22 +111,21 @@ def reduced(
     return Reduced(fewer, deviations(fewer, whole or walls, progress=part(progress, 0.6, 1.0)))
 
 
-def claims_of(sizes: Sizes) -> Array:
-    """(labels,): weights by which parts share a budget: area^0.75, which favours the small, and thinness."""
+def claims_of(sizes: Sizes, importance: Array) -> Array:
+    """(labels,): weights by which parts share a budget: area^0.75, which favours the small, thinness, importance."""
     area = np.where(sizes.areas_mm2 > 0, sizes.areas_mm2, 0.0)
-    claims: Array = area**0.75 * np.clip(_THIN_MM / sizes.thickness_mm, 1.0, 4.0)
+    claims: Array = area**0.75 * np.clip(_THIN_MM / sizes.thickness_mm, 1.0, 4.0) * importance
     return claims
 
 
-def _promised(sizes: Sizes, budget: int) -> Array:
+def _promised(claims: Array, budget: int) -> Array:
     """(labels,): triangles that each part keeps, whatever the others' quadrics cost.
 
     Quadrics alone would strip a smooth vertebra for the thousand twigs of a vein. Most of the budget is shared out by
     claims; the rest goes where it costs most to save.
     """
-    claims = claims_of(sizes)
-    claims[0] = 0.0
-    promised: Array = np.floor(_PROMISED * budget * claims / max(claims.sum(), 1e-12))
+    inside = np.where(np.arange(len(claims)) > 0, claims, 0.0)
+    promised: Array = np.floor(_PROMISED * budget * inside / max(inside.sum(), 1e-12))
     return promised
 
 

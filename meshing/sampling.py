@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from meshing.cutting import cut
 from meshing.threads import kernel, over_rows
 
 Points = npt.NDArray[np.float64]
@@ -118,18 +119,6 @@ def _add_up(first: int, last: int, sides: Any, areas: Any, labels: int) -> tuple
             sums[sides[piece, side]] += areas[piece]
             pieces[sides[piece, side]] += 1
     return sums, pieces
-
-
-@kernel
-def cut(vertices: Points, a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
-    """Corners of a quad, turned so that its shorter diagonal runs from the first to the third, as nets are cut."""
-    across, along = 0.0, 0.0
-    for axis in range(3):
-        across += (vertices[a, axis] - vertices[c, axis]) ** 2
-        along += (vertices[b, axis] - vertices[d, axis]) ** 2
-    if along < across:
-        return b, c, d, a
-    return a, b, c, d
 
 
 @kernel

@@ -22,6 +22,7 @@ def simplify(
     budget: int,
     *,
     neighbours: Iterable[Sequence[str]] | None = None,
+    importance: Mapping[str, float] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Surface]:
     """The surfaces with about `budget` triangles together.
@@ -35,6 +36,8 @@ def simplify(
         Keys of surfaces that were cut from the same walls, group by group; what they share stays shared. Others are
         simplified by themselves. So are neighbours when the budget leaves shared walls no freedom; their deviation
         then says `is_apart`.
+    importance
+        By how much the claim of each key is multiplied; 1 for those not named.
 
     Raises
     ------
@@ -49,13 +52,14 @@ def simplify(
     groups = [[key for key in group if key in surfaces] for group in neighbours or ()]
     grouped = {key for group in groups for key in group}
     groups = [group for group in groups if group] + [[key] for key in surfaces if key not in grouped]
+    factors = {key: (importance or {}).get(key, 1.0) for key in surfaces}
     shares = [budget]
     if len(groups) > 1:
-        shares = _shares([_Claim.of([surfaces[key] for key in group]) for group in groups], budget)
+        shares = _shares([_Claim.of([surfaces[key] for key in group], factors) for group in groups], budget)
     simplified: dict[str, Surface] = {}
     for number, (group, share) in enumerate(zip(groups, shares, strict=True)):
         step = part(progress, number / len(groups), (number + 1) / len(groups))
-        simplified |= _simplified({key: surfaces[key] for key in group}, share, step)
+        simplified |= _simplified({key: surfaces[key] for key in group}, share, factors, step)
     return {key: simplified[key] for key in surfaces}
 
 
@@ -68,10 +72,11 @@ class _Claim:
     weight: float
 
     @staticmethod
-    def of(group: Sequence[Surface]) -> _Claim:
+    def of(group: Sequence[Surface], factors: Mapping[str, float]) -> _Claim:
         volumes = np.array([1000.0 * volume_ml(surface.vertices, surface.faces) for surface in group])
         areas = np.array([max(area_mm2(surface), 1e-9) for surface in group])
-        weight = float(claims_of(Sizes(volumes, areas)).sum())
+        importance = np.array([factors[surface.key] for surface in group])
+        weight = float(claims_of(Sizes(volumes, areas), importance).sum())
         return _Claim(sum(len(surface.faces) for surface in group), SMALLEST * len(group), weight)
 
 
@@ -94,14 +99,17 @@ def _shares(claims: Sequence[_Claim], budget: int) -> list[int]:
     return shares
 
 
-def _simplified(before: Mapping[str, Surface], share: int, progress: Progress) -> dict[str, Surface]:
+def _simplified(
+    before: Mapping[str, Surface], share: int, factors: Mapping[str, float], progress: Progress
+) -> dict[str, Surface]:
     if sum(len(surface.faces) for surface in before.values()) <= share:
         return dict(before)
     walls = walls_around(*before.values()) if len(before) == 1 else together(list(before.values()))
     room = ROOM if len(before) > 1 else 0
-    result = reduced(walls, share, sizes_of(walls), room=room, progress=progress)
+    importance = np.array([1.0, *(factors[key] for key in before)])
+    result = reduced(walls, share, sizes_of(walls), importance=importance, room=room, progress=progress)
     if result is None:
-        alone = simplify(before, max(share, SMALLEST * len(before)), progress=progress)
+        alone = simplify(before, max(share, SMALLEST * len(before)), importance=factors, progress=progress)
         return {key: _apart(surface) for key, surface in alone.items()}
     made = surfaces_of(result.walls, dict(enumerate(before, start=1)))
     return {key: _checked(before[key], made.get(key), result, number) for number, key in enumerate(before, start=1)}

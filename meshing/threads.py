@@ -28,6 +28,14 @@ def kernel(function: Kernel) -> Kernel:
     return compiled
 
 
+def inlined(function: Kernel) -> Kernel:
+    """The function for kernels alone, which it becomes a part of: calls that take arrays cost more than short work."""
+    from numba import njit
+
+    compiled: Kernel = njit(inline="always", error_model="numpy")(function)
+    return compiled
+
+
 def over_rows(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]:
     """What `kernel(first, last, *arrays)` gave for each chunk of `range(count)`, in order."""
     threads = min(os.cpu_count() or 1, 8)

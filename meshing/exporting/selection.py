@@ -9,6 +9,7 @@ from pathlib import Path
 from meshing.case import Case
 from meshing.errors import ExportError, NotFoundError
 from meshing.exporting.annotations import Annotation
+from meshing.importance import importance
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segment
 from meshing.surface import Deviation, Surface, volume_ml
@@ -44,6 +45,8 @@ class ExportedStructure:
         What decimation cost, here and when the case was built; 0 for a surface that kept all its triangles.
     volume_ml
         Of the triangles written.
+    is_apart
+        So few triangles parted it from its neighbours, by up to the largest deviation of each.
     """
 
     key: str
@@ -51,6 +54,7 @@ class ExportedStructure:
     mean_deviation_mm: float
     max_deviation_mm: float
     volume_ml: float
+    is_apart: bool
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,8 @@ def _within_budget(
     layers: dict[tuple[str, int], list[str]] = {}
     for key, surface in surfaces.items():
         layers.setdefault((surface.made_from, segment_of(case, key).layer), []).append(key)
-    return simplify(surfaces, budget, neighbours=layers.values(), progress=progress)
+    factors = {key: importance(segment_of(case, key).structure) for key in surfaces}
+    return simplify(surfaces, budget, neighbours=layers.values(), importance=factors, progress=progress)
 
 
 def _exported(one: Chosen) -> ExportedStructure:
@@ -173,4 +178,5 @@ def _exported(one: Chosen) -> ExportedStructure:
         mean_deviation_mm=deviation.mean_mm,
         max_deviation_mm=deviation.max_mm,
         volume_ml=volume_ml(one.surface.vertices, one.surface.faces),
+        is_apart=deviation.is_apart,
     )

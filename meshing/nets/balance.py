@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.balance import growth_mm
+from meshing.cutting import cut
 from meshing.nets.lattice import Net, rows_of_cells
-from meshing.nets.quads import NetPoints, Quads, QuadSides, square_mm2
+from meshing.nets.quads import NetPoints, Quads, QuadSides
 from meshing.nets.relax import Relaxing, held, normal_table
 from meshing.threads import kernel, over_rows
 
@@ -137,9 +138,7 @@ def _measure(
     areas = np.zeros(pairs)
     ox, oy, oz = origin[0], origin[1], origin[2]
     for q in range(np.uintp(first), np.uintp(last)):
-        a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]
-        if square_mm2(points, b, d) < square_mm2(points, a, c):
-            a, b, c, d = b, c, d, a
+        a, b, c, d = cut(points, quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3])
         ax, ay, az = np.float64(points[a, 0]), np.float64(points[a, 1]), np.float64(points[a, 2])
         ux, uy, uz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
         vx, vy, vz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az

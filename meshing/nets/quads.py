@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.cutting import cut
 from meshing.nets.lattice import Net, rows_of_cells
 from meshing.threads import kernel, over_rows
 
@@ -165,20 +166,10 @@ def _put(quads: Array, sides: Array, q: Any, a: Any, b: Any, c: Any, d: Any, low
 
 
 @kernel
-def square_mm2(points: Array, a: int, b: int) -> float:
-    """Of the distance between two points, so that whoever cuts quads cuts along the same diagonal."""
-    x, y, z = points[a, 0] - points[b, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2]
-    square: float = x * x + y * y + z * z
-    return square
-
-
-@kernel
 def _cut(quads: Array, sides: Array, points: Array, faces: Array, both: Array) -> Any:
     f, one = np.uintp(0), np.uintp(1)
     for q in range(np.uintp(len(quads))):
-        a, b, c, d = quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3]
-        if square_mm2(points, b, d) < square_mm2(points, a, c):
-            a, b, c, d = b, c, d, a
+        a, b, c, d = cut(points, quads[q, 0], quads[q, 1], quads[q, 2], quads[q, 3])
         if a == c:
             continue
         if a != b and b != c:

@@ -32,5 +32,8 @@ def as_text(result: dict[str, Any]) -> str:
     ]
     lines = table(("structure", "triangles", "ml", "mean dev. mm", "max dev. mm"), rows)
     verified = "verified against the case" if result["verified"] else "written (this format is not verified)"
+    apart = [row["key"] for row in result["structures"] if row["is_apart"]]
+    if apart:
+        lines += ["", f"so few triangles parted the walls of {len(apart)} neighbours: {', '.join(apart[:10])}"]
     size = f"{result['path']}: {result['triangles']} triangles, {result['bytes'] / 1e6:.2f} MB, {verified}"
     return "\n".join([*lines, "", size, DISCLAIMER])

@@ -231,7 +231,7 @@ def test_a_decimation_that_loses_a_part_is_refused(lab, monkeypatch, tmp_path, s
     both = (np.vstack([large[0], small[0]]), np.vstack([large[1], small[1] + len(large[0])]))
     case = lab.case_of({"tumour": both})
 
-    def lose_the_small_one(surfaces, budget, *, neighbours, progress):
+    def lose_the_small_one(surfaces, budget, *, neighbours, importance, progress):
         stated = Deviation(0.1, stated_mm)
         return {key: replace(one, faces=large[1], deviation=stated) for key, one in surfaces.items()}
 
