@@ -2,9 +2,9 @@
 
 The mean is over samples that lie even by area and weighs both directions alike. The maximum is the largest of all
 samples; to the even ones come places where surfaces of different resolution stray most: vertices of the finer one,
-where a lost tip shows, and middles of edges of the coarser one. Round the farthest of them it is looked closer: at all
-of the coarse triangle, at every fine vertex. Of these places only those are measured exactly that lie far, the others
-as near enough: what is not the farthest does not count.
+where a lost tip shows, all vertices and some middles of edges of the coarser one. Round the farthest of them it is
+looked closer: at all of the coarse triangle, at every fine vertex. Of these places only those are measured exactly that
+lie far, the others as near enough: what is not the farthest does not count.
 
 The finer walls are triangles in bins or, without either, a net (`meshing.netwalls`).
 """
@@ -22,7 +22,7 @@ from meshing.distances import distances_mm as distances_to_triangles_mm
 from meshing.distances import wall_distances_mm
 from meshing.netwalls import Lattice, NetWalls, net_distances_mm, vertices_near
 from meshing.progress import Progress, silent
-from meshing.sampling import Extents, Samples, areas_of, extents_of, samples_of
+from meshing.sampling import Extents, Samples, Seen, areas_of, extents_of, nobody_saw, pair_of, samples_of
 from meshing.surface import Deviation, Surface
 from meshing.threads import kernel
 from meshing.walls import Walls
@@ -86,6 +86,7 @@ def deviations(coarse: Walls, fine: Walls | NetWalls, *, progress: Progress = si
         ours_at = _coarse_samples(walls, ours)
         there = _to_walls(ours_at, ground, both)
         _look_closer(_within_faces(walls, ours_at, there), ground, there)
+        _look_closer(_corners(walls, ours), ground, there)
         progress(0.5, "measuring deviation")
         theirs_at = _fine_samples(ground, theirs)
         back = _to_walls(theirs_at, walls, both)
@@ -151,7 +152,7 @@ class _Ground(Protocol):
     def vertices_near(
         self, places: Points, reach_mm: Points, labels: npt.NDArray[np.int64], most: int
     ) -> tuple[Points, Labels]:
-        """Vertices of the label's walls in cells within reach of each place, each once, and what they are between."""
+        """Vertices of the label's walls in cells within reach of each place, and what they are between."""
         ...
 
 
@@ -196,7 +197,7 @@ class _Triangles:
     ) -> tuple[Points, Labels]:
         room = len(places) * most
         points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
-        used = _gather(places, reach_mm, labels, self.bins, np.zeros(self.vertices, np.bool_), points, sides)
+        used = _gather(places, reach_mm, labels, self.bins, nobody_saw(self.vertices), points, sides)
         return points[:used], sides[:used]
 
 
@@ -255,6 +256,11 @@ def _even(extents: Extents) -> npt.NDArray[np.int64]:
 def _coarse_samples(walls: _Triangles, extents: Extents) -> Samples:
     marked = np.minimum(extents.pieces, _COARSE_TRIANGLES)
     return walls.samples(extents, even=_even(extents), marked=marked, middles=True)
+
+
+def _corners(walls: _Triangles, extents: Extents) -> Samples:
+    """Every vertex of the coarse walls: quadrics may have put any of them far off, and few hold many triangles."""
+    return walls.samples(extents, even=np.zeros_like(extents.pieces), marked=extents.pieces)
 
 
 def _fine_samples(ground: _Ground, extents: Extents) -> Samples:
@@ -323,7 +329,7 @@ def _gather(
     reach: Points,
     wanted: npt.NDArray[np.int64],
     bins: Bins,
-    is_seen: npt.NDArray[np.bool_],
+    seen: Seen,
     points: Points,
     sides: Labels,
 ) -> int:
@@ -346,11 +352,12 @@ def _gather(
                         face = entries[entry]
                         if labels[face, 0] != wanted[row] and labels[face, 1] != wanted[row]:
                             continue
+                        pair = pair_of(labels[face, 0], labels[face, 1])
                         for side in range(3):
                             vertex = faces[face, side]
-                            if is_seen[vertex] or used >= most:
+                            if seen[vertex] == pair or used >= most:
                                 continue
-                            is_seen[vertex] = True
+                            seen[vertex] = pair
                             for axis in range(3):
                                 points[used, axis] = vertices[vertex, axis]
                             sides[used, 0], sides[used, 1] = labels[face, 0], labels[face, 1]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from meshing.bins import Box, bins_of, whole_numbers
 from meshing.cutting import cut
 from meshing.distances import apart, finite, root, settling, triangle_squared, wall_distances_mm
+from meshing.sampling import Seen, nobody_saw, pair_of
 from meshing.threads import inlined, kernel, over_rows
 from meshing.walls import Walls
 
@@ -152,8 +153,7 @@ def vertices_near(
     """
     room = len(places) * most
     points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)
-    is_seen = np.zeros(len(lattice.points), np.bool_)
-    used = _gather(places, reach_mm, labels, lattice, is_seen, points, sides)
+    used = _gather(places, reach_mm, labels, lattice, nobody_saw(len(lattice.points)), points, sides)
     return points[:used], sides[:used]
 
 
@@ -348,7 +348,7 @@ def _gather(
     reach: Points,
     wanted: npt.NDArray[np.int64],
     lattice: Lattice,
-    is_seen: npt.NDArray[np.bool_],
+    seen: Seen,
     points: Points,
     labels: Labels,
 ) -> int:
@@ -367,11 +367,12 @@ def _gather(
                     for q in range(owned[v], owned[v + 1]):
                         if sides[q, 0] != wanted[place] and sides[q, 1] != wanted[place]:
                             continue
+                        pair = pair_of(sides[q, 0], sides[q, 1])
                         for corner in range(4):
                             vertex = quads[q, corner]
-                            if is_seen[vertex] or used >= most:
+                            if seen[vertex] == pair or used >= most:
                                 continue
-                            is_seen[vertex] = True
+                            seen[vertex] = pair
                             for axis in range(3):
                                 points[used, axis] = vertices[vertex, axis]
                             labels[used, 0], labels[used, 1] = sides[q, 0], sides[q, 1]

@@ -13,7 +13,7 @@ from meshing.collapse import collapse
 from meshing.deviation import deviations
 from meshing.netwalls import NetWalls
 from meshing.progress import Progress, part, silent
-from meshing.surface import Deviation
+from meshing.surface import Deviation, largest_stray_mm
 from meshing.untangle import untangled
 from meshing.walls import Walls
 
@@ -27,10 +27,21 @@ _STRAY = 0.02
 
 _MOST_STRAY_MM = 0.1
 
+_ATTEMPTS = 3
+_AGAIN = 2.0
+"""Times that a part which lost a limb is served again, each time with so many times the triangles."""
+
+_CLOSE = 0.9
+"""Share of what it may stray from which a part counts as having lost a limb."""
+
+_SPARE = 1_000
+"""One triangle of so many is left over for repairs."""
+
+_MOST_PROMISED = 0.9
 _PROMISED = 0.8
 _THIN_MM = 2.0
-"""Share of the budget that is shared out beforehand, and the thickness below which a part gets more of it: that of a
-vessel of 4 mm radius."""
+"""Share of the budget that is shared out beforehand, at most and at first, and the thickness below which a part gets
+more of it: that of a vessel of 4 mm radius."""
 
 ROOM = 11
 """Triangles that a fixed vertex should find: about six lie round it, and something must be left for the walls."""
@@ -94,21 +105,62 @@ def reduced(
     labels = len(sizes.volumes_mm3)
     factors = np.ones(labels) if importance is None else importance
     # What the next collapse costs goes with the third power of a triangle's share: cubed, factors count triangles.
-    claims = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0) * factors**3
+    weights = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0) * factors**3
     given = np.bincount(walls.sides.ravel(), minlength=labels)
     promised = np.minimum(_promised(claims_of(sizes, factors), budget), np.floor(0.9 * given))  # all give something
-    weights = dict(enumerate(claims.tolist()))
-    floors = dict(enumerate(promised.astype(int).tolist()))
-    step = part(progress, 0.1, 0.6)
-    fewer = collapse(walls, budget, weights, least=floors, room=room, progress=step)
+    for attempt in range(_ATTEMPTS):
+        step = part(progress, 0.1 + 0.9 * attempt / _ATTEMPTS, 1.0)
+        fewer = _decimated(walls, budget, sizes, (weights, promised), room, part(step, 0.0, 0.6))
+        if fewer is None:
+            return None
+        result = Reduced(fewer, deviations(fewer, whole or walls, progress=part(step, 0.6, 1.0)))
+        crippled = _crippled(walls, result)
+        if not crippled:
+            break
+        weights[crippled] *= _AGAIN**3
+        promised = _raised(promised, crippled, given, budget)
+    return result
+
+
+def _decimated(
+    walls: Walls, budget: int, sizes: Sizes, claims: tuple[Array, Array], room: int, progress: Progress
+) -> Walls | None:
+    """Within the budget, of the right volumes, and straight."""
+    weights, promised = (dict(enumerate(numbers.tolist())) for numbers in claims)
+    floors = {label: int(count) for label, count in promised.items()}
+    # Where a part touches itself along an edge, cutting it apart adds a triangle or two.
+    fewer = collapse(walls, budget - budget // _SPARE, weights, least=floors, room=room, progress=progress)
     if fewer is None:
         return None
-    edge_mm = float(np.sqrt(sizes_mm(fewer, labels)[1].sum() / max(len(fewer.faces), 1)))
+    edge_mm = float(np.sqrt(sizes_mm(fewer, len(sizes.volumes_mm3))[1].sum() / max(len(fewer.faces), 1)))
     fewer = restored(fewer, sizes.volumes_mm3, edge_mm / 4)
     straight = untangled(fewer, most_mm=edge_mm / 4)
     if straight is not fewer:  # what was drawn straight shrank
         fewer = restored(straight, sizes.volumes_mm3, edge_mm / 8)
-    return Reduced(fewer, deviations(fewer, whole or walls, progress=part(progress, 0.6, 1.0)))
+    return fewer
+
+
+def _crippled(walls: Walls, result: Reduced) -> list[int]:
+    """Labels that lost a limb: they strayed further than a structure of their size may."""
+    found = []
+    for label, lost in result.deviations.items():
+        if np.isfinite(lost.max_mm) and lost.max_mm > _CLOSE * largest_stray_mm(0.0):
+            corners = walls.vertices[walls.faces[(walls.sides == label).any(axis=1)]].reshape(-1, 3)
+            if lost.max_mm > _CLOSE * largest_stray_mm(float(np.linalg.norm(np.ptp(corners, axis=0)))):
+                found.append(label)
+    return found
+
+
+def _raised(promised: Array, crippled: list[int], given: npt.NDArray[np.int64], budget: int) -> Array:
+    """Promises with those of some labels larger; the others pay for it."""
+    raised = promised.copy()
+    raised[crippled] = np.minimum(_AGAIN * promised[crippled], np.floor(0.9 * given[crippled]))
+    others = np.ones(len(promised), bool)
+    others[crippled] = False
+    left = max(_MOST_PROMISED * budget - raised[crippled].sum(), 0.0)
+    raised[others] *= min(left / max(raised[others].sum(), 1.0), 1.0)
+    kept: Array = np.floor(raised)
+    return kept
 
 
 def claims_of(sizes: Sizes, importance: Array) -> Array:

@@ -41,6 +41,21 @@ class Samples(NamedTuple):
     """The piece (N,) that each lies on."""
 
 
+Seen = npt.NDArray[np.uint32]
+"""(V,): the pair of labels for which a vertex was last asked: where three meet, once is not enough."""
+
+
+def nobody_saw(vertices: int) -> Seen:
+    """For vertices that were not asked yet."""
+    return np.zeros(vertices, np.uint32)
+
+
+@kernel
+def pair_of(behind: Any, before: Any) -> Any:
+    """Two labels as one number; no wall has 0, nothing on both its sides."""
+    return np.uint32(behind) << np.uint32(16) | np.uint32(before)
+
+
 def areas_of(vertices: Points, faces: Labels) -> Points:
     """(F,) mm² of triangles."""
     areas = np.empty(len(faces))
@@ -83,8 +98,7 @@ def samples_of(
     share = np.minimum(np.where(extents.pieces > 0, marked / np.maximum(extents.pieces, 1), 0.0), 1.0)
     room = int(even.sum() + _MARKS * np.minimum(marked, extents.pieces).sum()) + (1 + _MARKS) * len(even)
     made = Samples(np.empty((room, 3)), np.empty((room, 2), np.int32), np.zeros(room), np.empty(room, np.int32))
-    is_seen = np.zeros(len(vertices), dtype=np.bool_)
-    used = _place(vertices, pieces, sides, areas, density, share, middles, is_seen, *made)
+    used = _place(vertices, pieces, sides, areas, density, share, middles, nobody_saw(len(vertices)), *made)
     return Samples(made.points[:used], made.sides[:used], made.weights[:used], made.pieces[:used])
 
 
@@ -130,7 +144,7 @@ def _place(
     density: Points,
     share: Points,
     middles: bool,
-    is_seen: npt.NDArray[np.bool_],
+    seen: Seen,
     points: Any,
     labels: Any,
     weights: Any,
@@ -166,7 +180,7 @@ def _place(
             due_marked[often] -= 1.0
             if used + _MARKS <= len(points):
                 some = corners if middles or share[often] >= 1.0 else 1
-                used = _mark(vertices, pieces, piece, some, middles, is_seen, points, used)
+                used = _mark(vertices, pieces, piece, some, middles, seen, pair_of(behind, before), points, used)
         for row in range(begin, used):
             labels[row, 0], labels[row, 1] = behind, before
             origins[row] = piece
@@ -191,9 +205,9 @@ def _put(vertices: Points, a: int, b: int, c: int, d: int, first: float, number:
 
 @kernel
 def _mark(
-    vertices: Points, pieces: Any, piece: int, some: int, middles: bool, is_seen: Any, points: Any, used: int
+    vertices: Points, pieces: Any, piece: int, some: int, middles: bool, seen: Any, pair: int, points: Any, used: int
 ) -> int:
-    """Middles of edges, or corners that were not yet seen; how many samples there then are."""
+    """Middles of edges, or corners not yet seen for those labels; how many samples there then are."""
     for corner in range(some):
         one, other = pieces[piece, corner], pieces[piece, (corner + 1) % pieces.shape[1]]
         if middles:
@@ -201,8 +215,8 @@ def _mark(
                 for axis in range(3):
                     points[used, axis] = (vertices[one, axis] + vertices[other, axis]) / 2.0
                 used += 1
-        elif not is_seen[one]:
-            is_seen[one] = True
+        elif seen[one] != pair:
+            seen[one] = pair
             for axis in range(3):
                 points[used, axis] = vertices[one, axis]
             used += 1

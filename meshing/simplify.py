@@ -81,21 +81,19 @@ class _Claim:
 
 
 def _shares(claims: Sequence[_Claim], budget: int) -> list[int]:
-    """Triangles for each group: what one does not need goes to the others."""
+    """Triangles for each group: nobody gets under its least, and what one does not need goes to the others."""
     shares = [0] * len(claims)
     waiting, left = set(range(len(claims))), budget
     while waiting:
         total = sum(claims[n].weight for n in waiting)
-        fair = {n: max(claims[n].least, int(left * claims[n].weight / total)) for n in waiting}
-        settled = {n for n in waiting if claims[n].triangles <= fair[n]}
-        if not settled:
-            for n in waiting:
-                shares[n] = fair[n]
-            break
-        for n in settled:
-            shares[n] = claims[n].triangles
-            left -= shares[n]
-        waiting -= settled
+        fair = {n: int(left * claims[n].weight / total) for n in waiting}
+        poor = {n: claims[n].least for n in waiting if fair[n] < claims[n].least}
+        sated = {n: claims[n].triangles for n in waiting if fair[n] >= claims[n].triangles}
+        settled = poor or sated or fair
+        for n, share in settled.items():
+            shares[n] = share
+            left -= share
+        waiting -= settled.keys()
     return shares
 
 

@@ -16,6 +16,10 @@ Vertices = npt.NDArray[np.float32]
 Faces = npt.NDArray[np.int32]
 
 
+_COARSEST_MM = 1.0
+_COARSEST_SHARE = 0.05
+
+
 @dataclass(frozen=True)
 class Deviation:
     """Distance to the full-resolution surface from before decimation, both ways, in mm.
@@ -101,6 +105,11 @@ class Check:
 def largest_change(volume_ml: float) -> float:
     """The share by which a volume may differ from that of the full-resolution surface: 3 % under 2 ml, else 1 %."""
     return 0.03 if volume_ml < 2.0 else 0.01
+
+
+def largest_stray_mm(diagonal_mm: float) -> float:
+    """How far a structure of that size may stray from its full-resolution surface and still be that structure."""
+    return max(_COARSEST_MM, _COARSEST_SHARE * diagonal_mm)
 
 
 def volume_ml(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:

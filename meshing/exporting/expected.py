@@ -16,7 +16,7 @@ from meshing.exporting.measure import box, centroid, used_part
 from meshing.exporting.model import MeshNode
 from meshing.exporting.selection import segment_of
 from meshing.frames import FloatArray, Transform
-from meshing.surface import Deviation, Faces, Surface, largest_change, volume_ml
+from meshing.surface import Deviation, Faces, Surface, largest_change, largest_stray_mm, volume_ml
 from meshing.terminology import Structure
 
 BOUNDS_MM = 0.05
@@ -24,9 +24,6 @@ BOUNDS_MM = 0.05
 
 VOLUME_SHARE = 0.001
 """Rounding moves a volume by under 10⁻⁵ of it; a mesh scaled by 0.05 % is caught."""
-
-_COARSEST_SHARE = 0.05
-_COARSEST_MM = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +77,7 @@ class Expected:
     surface: Surface | None = None
     used: tuple[FloatArray, Faces] = (np.empty((0, 3)), np.empty((0, 3), np.int32))
     claim: Deviation | None = field(default=None)
-    coarsest_mm: float = _COARSEST_MM
+    coarsest_mm: float = largest_stray_mm(0.0)
     is_decimated: bool = False
 
     @property
@@ -105,7 +102,7 @@ def expected_of_case(case: Case, key: str, found: Measured | None) -> Expected:
     bounds, volume = box(vertices), volume_ml(vertices, faces)
     is_decimated = found is not None and found.triangles < len(faces)
     claim = _claim(found) if found is not None and is_decimated else None
-    coarsest = max(_COARSEST_MM, _COARSEST_SHARE * float(np.linalg.norm(bounds[1] - bounds[0])))
+    coarsest = largest_stray_mm(float(np.linalg.norm(bounds[1] - bounds[0])))
     # Without a stated deviation, or with one that would excuse anything, the tolerances stay those of an exact copy.
     is_looser = claim is not None and claim.max_mm <= coarsest
     return Expected(

