@@ -20,6 +20,7 @@ from typing import Any
 from meshing.errors import AnatomyError
 from meshing.progress import Cancelled
 from viewer.bar import progress_bar
+from viewer.interrupt import stoppable
 
 EPILOG = "For planning practice and teaching; not a medical device."
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(_with_points(sys.argv[1:] if arguments is None else arguments))
     try:
         command = importlib.import_module(f"viewer.commands.{options.command}")
-        with progress_bar(sys.stderr) as progress:
+        with progress_bar(sys.stderr) as bar, stoppable(bar) as progress:
             result = command.run(options, progress)
     except AnatomyError as error:
         _say(f"anatomyxr: {error}")

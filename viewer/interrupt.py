@@ -1,0 +1,36 @@
+"""Ctrl-C that is not lost: compiled code may swallow the exception, so the next word of progress stops the work too."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from meshing.progress import Cancelled, Progress
+
+
+@contextmanager
+def stoppable(progress: Progress) -> Iterator[Progress]:
+    """The progress, which raises `Cancelled` once an interrupt came; in threads but the main one, the given itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield progress
+        return
+    was_stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal was_stopped
+        was_stopped = True
+        raise KeyboardInterrupt
+
+    def told(fraction: float, doing: str) -> None:
+        if was_stopped:
+            raise Cancelled
+        progress(fraction, doing)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGINT, before)
