@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from meshing.case import Case
-from meshing.crossings import crossings
 from meshing.segmentation import segment_volumes
 from meshing.split import together
 from meshing.surface import Surface, area_mm2, check
+from meshing.triangles.crossings import crossings
 from meshing.volume import Fact, Grid
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from meshing.balance import restored, sizes_mm
 from meshing.collapse import collapse
 from meshing.deviation import deviations
-from meshing.netwalls import NetWalls
+from meshing.deviation.netwalls import NetWalls
 from meshing.progress import Progress, part, silent
 from meshing.surface import Deviation, largest_stray_mm
 from meshing.untangle import untangled

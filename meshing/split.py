@@ -12,9 +12,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from meshing.repair import repair
 from meshing.surface import Surface, volume_ml
 from meshing.threads import kernel
+from meshing.triangles.repair import repair
 from meshing.walls import Walls
 
 Index = npt.NDArray[np.int64]

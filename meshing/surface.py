@@ -114,7 +114,7 @@ def largest_stray_mm(diagonal_mm: float) -> float:
 
 def volume_ml(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     """Signed volume by the divergence theorem; positive when faces look outward."""
-    from meshing.halfedges import signed_volume_mm3
+    from meshing.triangles.halfedges import signed_volume_mm3
 
     return signed_volume_mm3(vertices, faces) / 1000.0
 
@@ -129,7 +129,7 @@ def area_mm2(surface: Surface) -> float:
 
 def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], float]:
     """Outward unit normals (V, 3), each the area-weighted mean over its faces, and the whole area in mm²."""
-    from meshing.halfedges import normal_sums
+    from meshing.triangles.halfedges import normal_sums
 
     sums, across = normal_sums(vertices, faces)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[npt.N
 
 def check(surface: Surface) -> Check:
     """Whether a surface is closed, manifold and outward, by counting."""
-    from meshing.halfedges import faults
+    from meshing.triangles.halfedges import faults
 
     found = faults(surface.faces, len(surface.vertices))
     return Check(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from meshing.crossings import crossings
+from meshing.triangles.crossings import crossings
 from meshing.walls import Points, Triangles, Walls
 
 _ROUNDS = 10

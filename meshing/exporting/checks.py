@@ -198,7 +198,7 @@ def mesh_problems(found: Measured, one: Expected) -> tuple[list[Problem], list[s
 
 def normal_problems(node: MeshNode) -> Iterator[Problem]:
     """Normals are missing, not of unit length, or look into the faces."""
-    from meshing.halfedges import normal_sums
+    from meshing.triangles.halfedges import normal_sums
 
     if node.normals is None:
         yield Problem("normals", f"{node.name}: no normals; viewers would show facets")

@@ -32,6 +32,6 @@ def box(points: npt.NDArray[Float]) -> npt.NDArray[Float]:
 
 def centroid(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> FloatArray:
     """(3,): the area-weighted mean of the faces; unlike the centre of the volume it is steady for open surfaces too."""
-    from meshing.halfedges import middle
+    from meshing.triangles.halfedges import middle
 
     return middle(vertices, faces)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.balance import growth_mm
-from meshing.cutting import cut
 from meshing.nets.lattice import Net, rows_of_cells
 from meshing.nets.quads import NetPoints, Quads, QuadSides
 from meshing.nets.relax import Relaxing, held, normal_table
 from meshing.threads import kernel, over_rows
+from meshing.triangles.cutting import cut
 
 Array = npt.NDArray[np.float64]
 

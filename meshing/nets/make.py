@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.deviation.netwalls import NetWalls, keeps_lengths, net_walls
 from meshing.errors import SurfaceError
 from meshing.nets.balance import balanced, weighed
 from meshing.nets.curves import sharpened
@@ -17,7 +18,6 @@ from meshing.nets.merge import merged
 from meshing.nets.quads import NetPoints, Quads, QuadSides, points_of, quads_of, triangles_of
 from meshing.nets.relax import Relaxing, relaxed
 from meshing.nets.scene import scene_of
-from meshing.netwalls import NetWalls, keeps_lengths, net_walls
 from meshing.progress import Progress, silent
 from meshing.runs import tally
 from meshing.threads import kernel, over_rows

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.cutting import cut
 from meshing.nets.lattice import Net, rows_of_cells
 from meshing.threads import kernel, over_rows
+from meshing.triangles.cutting import cut
 
 Array = npt.NDArray[Any]
 

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from meshing.crossings import crossings
 from meshing.deviation import deviation, distances_mm
 from meshing.errors import SurfaceError
 from meshing.extract import extract
-from meshing.repair import repair
 from meshing.segmentation import Segment, Segmentation
 from meshing.simplify import simplify
 from meshing.split import together
 from meshing.surface import Surface, check, largest_change, volume_ml
 from meshing.terminology import Structure
+from meshing.triangles.crossings import crossings
+from meshing.triangles.repair import repair
 from tests.shapes import ball, capsule, labelled, middle_of, upright_grid
 
 

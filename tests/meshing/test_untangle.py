@@ -7,12 +7,12 @@ import pytest
 
 from benchmarks.analytic import labelled, posed
 from meshing.build import BuildSettings, surfaces_of
-from meshing.crossings import crossings
 from meshing.extract import extract
 from meshing.importing.labels import read_labels
 from meshing.importing.scan import import_scan
 from meshing.nets.make import NetSettings, netted, walls_of
 from meshing.split import together
+from meshing.triangles.crossings import crossings
 from meshing.untangle import untangled
 from meshing.walls import Walls
 

@@ -6,7 +6,7 @@ where a lost tip shows, all vertices and some middles of edges of the coarser on
 looked closer: at all of the coarse triangle, at every fine vertex. Of these places only those are measured exactly that
 lie far, the others as near enough: what is not the farthest does not count.
 
-The finer walls are triangles in bins or, without either, a net (`meshing.netwalls`).
+The finer walls are triangles in bins or, without either, a net (`meshing.deviation.netwalls`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from meshing.bins import Bins, bins_of, cell_at, contiguous, whole_numbers
-from meshing.distances import distances_mm as distances_to_triangles_mm
-from meshing.distances import wall_distances_mm
-from meshing.netwalls import Lattice, NetWalls, net_distances_mm, vertices_near
+from meshing.deviation.netwalls import Lattice, NetWalls, net_distances_mm, vertices_near
+from meshing.deviation.sampling import Extents, Samples, Seen, areas_of, extents_of, nobody_saw, pair_of, samples_of
 from meshing.progress import Progress, silent
-from meshing.sampling import Extents, Samples, Seen, areas_of, extents_of, nobody_saw, pair_of, samples_of
 from meshing.surface import Deviation, Surface
 from meshing.threads import kernel
+from meshing.triangles.bins import Bins, bins_of, cell_at, contiguous, whole_numbers
+from meshing.triangles.distances import distances_mm as distances_to_triangles_mm
+from meshing.triangles.distances import wall_distances_mm
 from meshing.walls import Walls
 
 Points = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from meshing.bins import Bins, bins_of, cell_at
 from meshing.threads import kernel, over_rows
+from meshing.triangles.bins import Bins, bins_of, cell_at
 
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]

@@ -16,9 +16,20 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from meshing.bins import BLOCK, Bins, Box, Labels, Points, Triangles, bins_of, cell_at, contiguous, whole_numbers
 from meshing.errors import SurfaceError
 from meshing.threads import inlined, kernel, over_rows
+from meshing.triangles.bins import (
+    BLOCK,
+    Bins,
+    Box,
+    Labels,
+    Points,
+    Triangles,
+    bins_of,
+    cell_at,
+    contiguous,
+    whole_numbers,
+)
 
 Best = tuple[float, float, int]
 """Squared distances found for the first and the second label, and the last triangle that was nearer than others."""

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshing.bins import bins_of
-from meshing.distances import distances_mm, nearest_mm, wall_distances_mm
 from meshing.errors import SurfaceError
+from meshing.triangles.bins import bins_of
+from meshing.triangles.distances import distances_mm, nearest_mm, wall_distances_mm
 
 
 def sphere(radius_mm: float, rings: int) -> tuple[np.ndarray, np.ndarray]:

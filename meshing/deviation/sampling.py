@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from meshing.cutting import cut
 from meshing.threads import kernel, over_rows
+from meshing.triangles.cutting import cut
 
 Points = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int32]

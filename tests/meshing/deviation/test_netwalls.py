@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshing import deviation as room
-from meshing.bins import bins_of
 from meshing.deviation import deviations
-from meshing.distances import wall_distances_mm
+from meshing.deviation.netwalls import NetWalls, net_distances_mm, vertices_near, walls_around
 from meshing.nets.make import NetSettings, Netted, index_of, netted, walls_of
-from meshing.netwalls import NetWalls, net_distances_mm, vertices_near, walls_around
+from meshing.triangles.bins import bins_of
+from meshing.triangles.distances import wall_distances_mm
 from meshing.volume import Grid
 from meshing.walls import Walls
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from meshing.bins import Box, bins_of, whole_numbers
-from meshing.cutting import cut
-from meshing.distances import apart, finite, root, settling, triangle_squared, wall_distances_mm
-from meshing.sampling import Seen, nobody_saw, pair_of
+from meshing.deviation.sampling import Seen, nobody_saw, pair_of
 from meshing.threads import inlined, kernel, over_rows
+from meshing.triangles.bins import Box, bins_of, whole_numbers
+from meshing.triangles.cutting import cut
+from meshing.triangles.distances import apart, finite, root, settling, triangle_squared, wall_distances_mm
 from meshing.walls import Walls
 
 Points = npt.NDArray[np.float64]

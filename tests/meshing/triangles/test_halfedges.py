@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshing.errors import SurfaceError
-from meshing.halfedges import faults, middle, normal_sums, signed_volume_mm3
-from meshing.repair import repair
+from meshing.triangles.halfedges import faults, middle, normal_sums, signed_volume_mm3
+from meshing.triangles.repair import repair
 
 TETRA = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 TETRA_FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], dtype=np.int32)

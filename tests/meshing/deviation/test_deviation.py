@@ -6,13 +6,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import ConvexHull
 
 from meshing import deviation as room
-from meshing.bins import bins_of
 from meshing.collapse import collapse
 from meshing.deviation import deviation, deviations
-from meshing.distances import distances_mm, wall_distances_mm
 from meshing.nets.make import NetSettings, netted, walls_of
 from meshing.progress import Cancelled
 from meshing.surface import Surface
+from meshing.triangles.bins import bins_of
+from meshing.triangles.distances import distances_mm, wall_distances_mm
 from meshing.volume import Grid
 from meshing.walls import Walls
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from meshing.halfedges import faults
-from meshing.surface import Faces
 from meshing.threads import kernel
+from meshing.triangles.halfedges import faults
 
 Points = npt.NDArray[np.float64]
+Faces = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
