@@ -53,12 +53,14 @@ def errors_of(walls: Walls, capsule: Capsule) -> tuple[float, float, float]:
     return np.average(distance, weights=area), volume, np.average(angle, weights=area)
 
 
-def over_poses(radius_mm: float, how: NetSettings) -> tuple[np.ndarray, np.ndarray]:
+def over_poses(
+    radius_mm: float, how: NetSettings, *, length_mm: float = 40.0, poses: int = POSES
+) -> tuple[np.ndarray, np.ndarray]:
     """(poses, 3) errors, and the volume error of the voxel count itself."""
     rng = np.random.default_rng(6)
     errors, counts = [], []
-    for _ in range(POSES):
-        capsule = posed(radius_mm, 40.0, rng)
+    for _ in range(poses):
+        capsule = posed(radius_mm, length_mm, rng)
         shape = labelled(capsule, SPACING_MM)
         errors.append(errors_of(walls_of(net_from(shape, how)), capsule))
         counts.append(np.count_nonzero(shape.layers[0]) * np.prod(SPACING_MM) / 1000 / capsule.volume_ml - 1)
@@ -74,7 +76,7 @@ def test_ball_of_30_mm_is_right_to_a_twentieth_of_a_voxel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("radius_mm", "mean_mm", "worst_mm", "angle"), [(2.0, 0.055, 0.085, 6.5), (1.0, 0.09, 0.15, 15.0)]
+    ("radius_mm", "mean_mm", "worst_mm", "angle"), [(2.0, 0.055, 0.08, 6.0), (1.0, 0.09, 0.12, 14.0)]
 )
 def test_vessels_keep_their_wall_and_the_volume_of_their_voxels(
     radius_mm: float, mean_mm: float, worst_mm: float, angle: float
@@ -86,6 +88,14 @@ def test_vessels_keep_their_wall_and_the_volume_of_their_voxels(
     # Labels cannot tell more than their count does; nothing is lost on top of it.
     assert np.abs(errors[:, 1] - counts).max() < 0.003
     assert abs(errors[:, 1].mean()) < 0.02
+
+
+@pytest.mark.slow
+def test_vessel_of_2_mm_has_its_volume_in_every_pose_once_it_is_long_enough() -> None:
+    """At 80 mm; the voxels of a piece of 24 mm are off by up to 2.5 % themselves."""
+    errors, counts = over_poses(2.0, NetSettings(), length_mm=80.0, poses=40)
+    assert np.abs(errors[:, 1]).max() < 0.015
+    assert np.abs(errors[:, 1] - counts).max() < 0.001
 
 
 @pytest.mark.slow
