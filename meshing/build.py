@@ -143,14 +143,15 @@ def surfaces_of(
         share = claims[name] / max(sum(claims.values()), 1e-9)
         step = part(progress, done, done + share)
         budget = int(settings.budget * share)
+        factors = {segment.key: importance(segment.structure) for segment in segmentation.segments}
         if name == LEVELS and image is not None:
-            found = simplify(_at_levels(image, segmentation, settings.levels, part(step, 0.0, 0.5)), budget)
+            found = _at_levels(image, segmentation, settings.levels, part(step, 0.0, 0.4))
+            found = simplify(found, budget, importance=factors, progress=part(step, 0.4, 1.0))
         else:
             looked_at = image if _looks_for_edges(name, settings) else None
             first = part(step, 0.0, 0.8)
             found = extract(segmentation, settings.extraction, budget=budget, image=looked_at, progress=first)
             if settings.extraction.method == "marching-cubes":
-                factors = {s.key: importance(s.structure) for s in segmentation.segments}
                 found = simplify(found, budget, importance=factors, progress=part(step, 0.8, 1.0))
         surfaces |= {key: replace(surface, made_from=name) for key, surface in found.items()}
         done += share
@@ -161,9 +162,10 @@ def _at_levels(
     image: Volume, segmentation: Segmentation, levels: tuple[Level, ...], progress: Progress
 ) -> dict[str, Surface]:
     """The surface where the image passes each level; the segments stand in the order of the levels."""
+    steps = [part(progress, number / len(levels), (number + 1) / len(levels)) for number in range(len(levels))]
     return {
-        segment.key: extract_grey(image, level.value, segment.key, progress=progress)
-        for segment, level in zip(segmentation.segments, levels, strict=True)
+        segment.key: extract_grey(image, level.value, segment.key, progress=step)
+        for segment, level, step in zip(segmentation.segments, levels, steps, strict=True)
     }
 
 

@@ -27,9 +27,9 @@ _STRAY = 0.02
 
 _MOST_STRAY_MM = 0.1
 
-_ATTEMPTS = 3
+_ATTEMPTS = ((0.0, 0.9), (0.9, 0.95), (0.95, 1.0))
 _AGAIN = 2.0
-"""Times that a part which lost a limb is served again, each time with so many times the triangles."""
+"""What each attempt takes of the progress (few need a second), and how much more a part that lost a limb is served."""
 
 _CLOSE = 0.9
 """Share of what it may stray from which a part counts as having lost a limb."""
@@ -108,18 +108,23 @@ def reduced(
     weights = np.clip((_THICK_MM / sizes.thickness_mm) ** 2, 1.0, 1000.0) * factors**3
     given = np.bincount(walls.sides.ravel(), minlength=labels)
     promised = np.minimum(_promised(claims_of(sizes, factors), budget), np.floor(0.9 * given))  # all give something
-    for attempt in range(_ATTEMPTS):
-        step = part(progress, 0.1 + 0.9 * attempt / _ATTEMPTS, 1.0)
+    best, least_harm = None, (labels, np.inf)
+    for begin, end in _ATTEMPTS:
+        step = part(progress, begin, end)
         fewer = _decimated(walls, budget, sizes, (weights, promised), room, part(step, 0.0, 0.6))
         if fewer is None:
-            return None
+            return best
         result = Reduced(fewer, deviations(fewer, whole or walls, progress=part(step, 0.6, 1.0)))
         crippled = _crippled(walls, result)
-        if not crippled:
+        harm = len(crippled), sum(result.deviations[label].max_mm for label in crippled)
+        if best is None or harm < least_harm:
+            best, least_harm = result, harm
+        again = _raised(promised, crippled, given, budget)
+        if not (again[crippled] > promised[crippled]).any():
             break
         weights[crippled] *= _AGAIN**3
-        promised = _raised(promised, crippled, given, budget)
-    return result
+        promised = again
+    return best
 
 
 def _decimated(
@@ -155,6 +160,7 @@ def _raised(promised: Array, crippled: list[int], given: npt.NDArray[np.int64], 
     """Promises with those of some labels larger; the others pay for it."""
     raised = promised.copy()
     raised[crippled] = np.minimum(_AGAIN * promised[crippled], np.floor(0.9 * given[crippled]))
+    raised[crippled] *= min(_MOST_PROMISED * budget / max(raised[crippled].sum(), 1.0), 1.0)
     others = np.ones(len(promised), bool)
     others[crippled] = False
     left = max(_MOST_PROMISED * budget - raised[crippled].sum(), 0.0)

@@ -19,7 +19,9 @@ _AT_ONCE = 64
 
 def tally(voxels: Array, labels: int) -> npt.NDArray[np.int64]:
     """Voxels of each label below `labels`; numpy's own count would first copy a byte map to eight times its size."""
-    counts: npt.NDArray[np.int64] = np.sum(over_rows(_tally, len(voxels), voxels, labels), axis=0)
+    counts = np.zeros(labels, np.int64)
+    for part in over_rows(_tally, len(voxels), voxels, labels):
+        counts += part
     return counts
 
 
@@ -45,7 +47,7 @@ def run_end(voxels: Array, at: int, last: int, label: Any) -> int:
             differs |= block[n] ^ label
         if differs:
             break
-        at += 64
+        at += _AT_ONCE
     while at < last and voxels[at] == label:
         at += 1
     return at

@@ -77,7 +77,8 @@ class _Claim:
         areas = np.array([max(area_mm2(surface), 1e-9) for surface in group])
         importance = np.array([factors[surface.key] for surface in group])
         weight = float(claims_of(Sizes(volumes, areas), importance).sum())
-        return _Claim(sum(len(surface.faces) for surface in group), SMALLEST * len(group), weight)
+        triangles = sum(len(surface.faces) for surface in group)
+        return _Claim(triangles, min(SMALLEST * len(group), triangles), weight)
 
 
 def _shares(claims: Sequence[_Claim], budget: int) -> list[int]:

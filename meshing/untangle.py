@@ -30,7 +30,7 @@ def untangled(walls: Walls, *, most_mm: float = np.inf) -> Walls:
         return walls
     tangled = np.unique(walls.faces[found])
     region = _touching(walls.faces, tangled, _RINGS)
-    fewest = len(found)
+    given = fewest = len(found)
     best = vertices = walls.vertices
     for number in range(_ROUNDS):
         near = _touching(region, tangled, _RINGS)
@@ -43,7 +43,8 @@ def untangled(walls: Walls, *, most_mm: float = np.inf) -> Walls:
         if len(found) == 0:
             break
         tangled = np.unique(near[found])
-    return replace(walls, vertices=best)
+    # Only what hangs together with a crossing was looked at: what else is near in space is looked at once, here.
+    return replace(walls, vertices=best) if len(crossings(best, walls.faces)) < given else walls
 
 
 def _within(vertices: Points, before: Points, most_mm: float) -> Points:

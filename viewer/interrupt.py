@@ -13,8 +13,12 @@ from meshing.progress import Cancelled, Progress
 
 @contextmanager
 def stoppable(progress: Progress) -> Iterator[Progress]:
-    """The progress, which raises `Cancelled` once an interrupt came; in threads but the main one, the given itself."""
-    if threading.current_thread() is not threading.main_thread():
+    """The progress, which raises `Cancelled` once an interrupt came.
+
+    The given itself in threads but the main one, and where interrupts are ignored or somebody else's.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield progress
         return
     was_stopped = False

@@ -65,7 +65,8 @@ def collapse(
     if budget * len(walls.faces) < room * np.count_nonzero(mesh.kind == FIXED) * stock.seen:
         return None
     mesh = _decimated(mesh, budget, table_of(weights, len(stock.left)), stock, progress)
-    return Walls(mesh.points, turned(mesh.faces, mesh.sides), mesh.sides)
+    # Copies: what is left are views of arrays ten times as large.
+    return Walls(mesh.points.copy(), turned(mesh.faces.copy(), mesh.sides), mesh.sides.copy())
 
 
 def _stock(walls: Walls, least: Mapping[int, int]) -> Stock:

@@ -287,7 +287,9 @@ def _to_walls(samples: Samples, ground: _Ground, both: npt.NDArray[np.bool_]) ->
     label, distance = asked[row, side_of], found[row, side_of]
     order = np.lexsort((-distance, label))
     starts = np.searchsorted(label[order], np.arange(len(both)))
-    first = order[np.arange(len(order)) - starts[label[order]] < _LOOKS]
+    rank = np.arange(len(order)) - starts[label[order]]
+    # Every label's farthest first: whoever has no time for all of them leaves out nobody altogether.
+    first = order[np.argsort(rank, kind="stable")][: np.count_nonzero(rank < _LOOKS)]
     return _Found(total / np.maximum(weight, 1e-30), most, row[first], label[first].astype(np.int64))
 
 
@@ -333,7 +335,7 @@ def _gather(
     points: Points,
     sides: Labels,
 ) -> int:
-    """Vertices of the wanted label's triangles in cells within reach of places, each once, and how many they are."""
+    """Vertices of the wanted label's triangles in cells within reach of places, and how many they are."""
     starts, entries, faces, vertices = bins.starts, bins.entries, bins.faces, bins.vertices
     labels, cell, ny, nz = bins.sides, bins.cell_mm, bins.shape[1], bins.shape[2]
     used = 0

@@ -144,12 +144,12 @@ def walls_around(lattice: Lattice, labels: npt.NDArray[np.integer[Any]]) -> Wall
 def vertices_near(
     lattice: Lattice, places: Points, reach_mm: Points, labels: npt.NDArray[np.int64], most: int
 ) -> tuple[Points, Labels]:
-    """Vertices of the label's walls in cells within reach of each place, each once, and what they are between.
+    """Vertices of the label's walls in cells within reach of each place, and what they are between.
 
     Parameters
     ----------
     most
-        Vertices for each place, at most.
+        Vertices for each place, on average at most.
     """
     room = len(places) * most
     points, sides = np.empty((room, 3)), np.empty((room, 2), np.int32)

@@ -75,7 +75,7 @@ class Expected:
     structure: Structure | None = None
     label: int | None = None
     surface: Surface | None = None
-    used: tuple[FloatArray, Faces] = (np.empty((0, 3)), np.empty((0, 3), np.int32))
+    used: tuple[FloatArray, Faces] = field(default_factory=lambda: (np.empty((0, 3)), np.empty((0, 3), np.int32)))
     claim: Deviation | None = field(default=None)
     coarsest_mm: float = largest_stray_mm(0.0)
     is_decimated: bool = False

@@ -1,7 +1,8 @@
 """Smoothing that loses no volume and no thin vessel.
 
 Plain Laplace steps make the net smooth and shrink it. How far it shrank, along the normal, is itself smoothed and
-given back: on a tube that distance is constant, so the tube keeps its radius. No vertex goes further than half a voxel.
+given back: on a tube that distance is constant, so the tube keeps its radius. No vertex goes further than `Relaxing`
+allows: half a voxel's diagonal.
 Where three labels meet, vertices slide along their curve only, and get back what they lost as a vector.
 """
 

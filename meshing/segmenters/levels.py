@@ -9,7 +9,7 @@ import numpy as np
 
 from meshing.errors import SegmentationError
 from meshing.segmentation import Segment, Segmentation
-from meshing.terminology import Structure, structure_for
+from meshing.terminology import Structure, plain, structure_for
 from meshing.volume import Volume
 
 
@@ -29,6 +29,13 @@ def above(volume: Volume, levels: Sequence[Level]) -> Segmentation:
     SegmentationError
         If no voxel lies above a level, or two levels have one name.
     """
+    keys = [_structure(level, volume.unit).key for level in levels]
+    if len(set(keys)) < len(keys):
+        raise SegmentationError(
+            f"two levels are called {', '.join(sorted({key for key in keys if keys.count(key) > 1}))}",
+            where="level",
+            hint="give each a name of its own: 200=soft_tissue",
+        )
     layers, segments = [], []
     for number, level in enumerate(levels):
         mask = (volume.voxels > level.value).astype(np.uint8, order="F")
@@ -48,9 +55,13 @@ def _structure(level: Level, unit: str) -> Structure:
     if level.name:
         return structure_for(level.name)
     amount = _amount(level, unit)
-    key = f"above_{level.value:g}".replace("-", "minus_").replace(".", "_")
+    key = plain("above " + _digits(level.value).replace("-", "minus "))
     return Structure(key, f"Above {amount}", f"高于 {amount}")
 
 
 def _amount(level: Level, unit: str) -> str:
-    return f"{level.value:g} {unit}".strip()
+    return f"{_digits(level.value)} {unit}".strip()
+
+
+def _digits(value: float) -> str:
+    return np.format_float_positional(value + 0.0, trim="-")  # adding 0 turns −0 into 0

@@ -37,9 +37,27 @@ def test_levels_become_named_closed_surfaces_at_the_radius_of_the_level(ball: Pa
     assert any("follow the grey values" in fact["text"] for fact in found["facts"])
 
 
-def test_level_may_be_negative_and_joins_a_preset(ball: Path, tmp_path: Path) -> None:
+def test_level_may_be_negative_and_stands_alone(ball: Path, tmp_path: Path) -> None:
     found = answer("build", ball, tmp_path / "case", "--preset", "none", "--level", "-1=skin")
     assert [row["key"] for row in found["structures"]] == ["skin"]
+
+
+def test_level_stands_beside_labels_and_not_under_their_name(ball: Path, tmp_path: Path) -> None:
+    image = nibabel.load(ball)
+    drawn = nibabel.Nifti1Image((np.asarray(image.dataobj) > 700).astype(np.uint8), image.affine)
+    nibabel.save(drawn, tmp_path / "liver.nii.gz")
+    labels = ("--labels", tmp_path / "liver.nii.gz")
+    found = answer("build", ball, tmp_path / "case", *labels, "--level", "500=bone")
+    assert {row["key"] for row in found["structures"]} == {"bone", "liver"}
+    twin = anatomyxr("build", ball, tmp_path / "case", *labels, "--level", "500=liver")
+    assert twin.returncode == 1 and "another name" in twin.stderr
+
+
+def test_large_levels_keep_their_digits_and_other_ways_of_contouring_are_refused(ball: Path, tmp_path: Path) -> None:
+    found = answer("build", ball, tmp_path / "case", "--level", "-0.0", "--level", 999.5)
+    assert [row["key"] for row in found["structures"]] == ["above_0", "above_999_5"]
+    done = anatomyxr("build", ball, tmp_path / "case", "--level", 500, "--fine")
+    assert done.returncode == 1 and "grey levels" in done.stderr
 
 
 def test_level_above_everything_is_an_error_with_the_numbers(ball: Path, tmp_path: Path) -> None:

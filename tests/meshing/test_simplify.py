@@ -7,16 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from meshing import reduce
 from meshing.deviation import deviation, distances_mm
 from meshing.errors import SurfaceError
 from meshing.extract import extract
 from meshing.segmentation import Segment, Segmentation
-from meshing.simplify import simplify
+from meshing.simplify import _Claim, _shares, simplify
 from meshing.split import together
 from meshing.surface import Surface, check, largest_change, volume_ml
 from meshing.terminology import Structure
 from meshing.triangles.crossings import crossings
 from meshing.triangles.repair import repair
+from meshing.volume import Grid
 from tests.shapes import ball, capsule, labelled, middle_of, upright_grid
 
 
@@ -215,3 +217,51 @@ def test_where_touching_points_leave_no_freedom_parts_are_simplified_apart_and_s
         assert found.is_closed and found.is_manifold
         assert surface.deviation and surface.deviation.is_apart
         assert found.volume_ml == pytest.approx(volume_ml(full[key].vertices, full[key].faces), rel=0.05)
+
+
+def combs() -> Segmentation:
+    """A plate with tines a voxel wide, which a small budget would break off, beside a lumpy ball."""
+    labels = np.zeros((120, 70, 40), np.uint8, order="F")
+    labels[5:60, 5:55, 5:8] = 1
+    for i in range(8, 58, 6):
+        for j in range(8, 54, 6):
+            labels[i : i + 2, j : j + 2, 8:30] = 1
+    i, j, k = np.indices(labels.shape)
+    radius = 16 + 2 * np.sin(0.9 * j) * np.cos(0.7 * k)
+    labels[(i - 92) ** 2 + (j - 30) ** 2 + (k - 20) ** 2 < radius**2] = 2
+    segments = tuple(Segment(key, n, 0, Structure(key, key, key)) for n, key in ((1, "comb"), (2, "ball")))
+    return Segmentation((labels,), Grid((120, 70, 40), np.eye(4)), segments, "drawn by rule")
+
+
+@pytest.mark.parametrize("budget", [300, 600, 1_000, 2_000, 4_000])
+def test_serving_again_what_lost_a_limb_keeps_the_budget(budget: int) -> None:
+    whole = extract(combs())
+    for found in (extract(combs(), budget=budget), simplify(whole, budget)):
+        assert sum(len(surface.faces) for surface in found.values()) <= budget
+        assert all(check(surface).is_closed and check(surface).is_manifold for surface in found.values())
+
+
+def test_part_that_lost_a_limb_is_served_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round body with one thin limb beside sixteen twigs: quadrics see no reason to keep the limb."""
+    i, j, k = np.indices((150, 80, 80))
+    labels = np.zeros(i.shape, np.uint8, order="F")
+    labels[(i - 35) ** 2 + (j - 40) ** 2 + (k - 40) ** 2 < 26**2] = 1
+    labels[55:85, 38:41, 38:41] = 1
+    for n in range(16):
+        a, b = divmod(n, 4)
+        away = (i - 100 - 12 * a - 3 * np.sin(0.35 * k + a)) ** 2 + (j - 15 - 14 * b - 3 * np.cos(0.35 * k + b)) ** 2
+        labels[away < 6] = 2
+    segments = tuple(Segment(key, n, 0, Structure(key, key, key)) for n, key in ((1, "body"), (2, "twigs")))
+    drawn = Segmentation((labels,), Grid(i.shape, np.eye(4)), segments, "drawn by rule")
+    again = extract(drawn, budget=300)
+    monkeypatch.setattr(reduce, "_ATTEMPTS", reduce._ATTEMPTS[:1])
+    once = extract(drawn, budget=300)
+    assert once["body"].deviation.max_mm > 15.0
+    assert again["body"].deviation.max_mm < 6.0
+    assert sum(len(surface.faces) for surface in again.values()) <= 300
+
+
+def test_small_groups_leave_what_they_do_not_need() -> None:
+    claims = [_Claim(20, 20, 1.0)] * 3 + [_Claim(100_000, 64, 50.0)]
+    assert _shares(claims, 1_000) == [20, 20, 20, 940]
+    assert sum(_shares([_Claim(500, 64, 1.0), _Claim(5_000, 64, 1.0), _Claim(5_000, 64, 0.001)], 2_000)) <= 2_000

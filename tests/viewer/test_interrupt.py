@@ -30,6 +30,17 @@ def test_interrupt_that_is_not_swallowed_comes_through() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_ignored_interrupts_stay_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stoppable(silent) as progress:
+            os.kill(os.getpid(), signal.SIGINT)
+            progress(0.5, "working on")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_other_threads_keep_their_progress() -> None:
     seen = []
 

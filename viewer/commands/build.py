@@ -37,6 +37,10 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise SurfaceError("marching cubes know neither --fine nor --edges image", hint="leave --method out")
     if options.edges == "image" and options.fine:
         raise SurfaceError("--fine follows the labels, --edges image the scan", hint="choose one of the two")
+    if (options.edges == "image" or options.fine) and options.level and not (options.preset or options.labels):
+        raise SurfaceError(
+            "surfaces at grey levels know neither --fine nor --edges image", hint="leave it out, or give --preset too"
+        )
     if is_case(options.scan):
         raise CaseError("that is a case, not a scan", where=options.scan, hint="see what it holds: anatomyxr info CASE")
     if options.keep_link and options.keep_link.resolve().is_relative_to(options.case.resolve()):
