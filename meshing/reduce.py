@@ -115,7 +115,7 @@ def reduced(
         if fewer is None:
             return best
         result = Reduced(fewer, deviations(fewer, whole or walls, progress=part(step, 0.6, 1.0)))
-        crippled = _crippled(walls, result)
+        crippled = _crippled(result)
         harm = len(crippled), sum(result.deviations[label].max_mm for label in crippled)
         if best is None or harm < least_harm:
             best, least_harm = result, harm
@@ -145,9 +145,9 @@ def _decimated(
     return fewer
 
 
-def _crippled(walls: Walls, result: Reduced) -> list[int]:
+def _crippled(result: Reduced) -> list[int]:
     """Labels that lost a limb: they strayed further than a structure of their size may."""
-    found = []
+    walls, found = result.walls, []
     for label, lost in result.deviations.items():
         if np.isfinite(lost.max_mm) and lost.max_mm > _CLOSE * largest_stray_mm(0.0):
             corners = walls.vertices[walls.faces[(walls.sides == label).any(axis=1)]].reshape(-1, 3)

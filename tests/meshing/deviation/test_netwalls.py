@@ -200,3 +200,7 @@ def test_a_grid_that_leans_a_little_is_measured_in_patient_millimetres() -> None
     made = netted(layer, Grid(layer.shape, matrix), NetSettings())
     assert made is not None
     assert isinstance(index_of(made), Walls)
+    whole = walls_of(made)
+    moved = replace(whole, vertices=whole.vertices + [0.0, 0.0, 0.05])
+    for found in deviations(moved, index_of(made)).values():
+        assert found.max_mm == pytest.approx(0.05, rel=0.02)
