@@ -4,5 +4,5 @@
 the ratios of one run are claims.
 """
 
-TIMED = ("meshing", "intake", "export")
+TIMED = ("meshing", "decimation", "intake", "export")
 NAMES = (*TIMED, "surfaces")
