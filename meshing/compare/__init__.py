@@ -88,7 +88,7 @@ def compare(
 def _refuse_too_few_or_many(count: int) -> None:
     if not 2 <= count <= MOST_GRADERS:
         raise SegmentationError(
-            f"{count} graders; agreement is between 2 to {MOST_GRADERS}", hint="name the label files to compare"
+            f"{count} graders; agreement is of 2 to {MOST_GRADERS}", hint="name the label files to compare"
         )
 
 

@@ -4,12 +4,13 @@ A boundary is the faces of voxels that part what is drawn from what is not, also
 on grids of any spacing and direction. Distances are exact, from points of one staircase to the nearest point of the
 other. Even ones are asked at the middle of every face, which counts by its area; the corners of faces join for the
 Hausdorff distance. So equal drawings lie 0 mm apart, and no distance knows more than half a voxel's diagonal of what
-the graders meant: where a smooth wall crosses voxels, its staircase strays by that much. A slanting wall's staircase has
-up to √3 times its area.
+the graders meant: where a smooth wall crosses voxels, its staircase strays by that much. A slanting wall's staircase
+has up to √3 times its area.
 
 References
 ----------
-S. Nikolov et al., J Med Internet Res 23(7), 2021, e26151 (surface Dice). A. Reinke et al., Nat Methods 21, 2024, 182–194.
+S. Nikolov et al., J Med Internet Res 23(7), 2021, e26151 (surface Dice).
+A. Reinke et al., Nat Methods 21, 2024, 182–194 (what these measures hide).
 """
 
 from __future__ import annotations

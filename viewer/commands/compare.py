@@ -8,7 +8,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from meshing.casefile import DISCLAIMER
-from meshing.compare import MOST_GRADERS, NOT_TRUTH, Comparison, CompareSettings, Pair, compare
+from meshing.compare import MOST_GRADERS, NOT_TRUTH, CompareSettings, Comparison, Pair, compare
 from meshing.describe import fact_row, grid_row
 from meshing.errors import SegmentationError
 from meshing.importing.labels.graders import read_graders
