@@ -15,7 +15,7 @@ from meshing.errors import SegmentationError
 from meshing.progress import Cancelled
 from meshing.segmentation import Segmentation
 from tests.meshing.compare.graders import GRID, SHAPE, block, cube, drawn, noisy
-from tests.shapes import ball, capsule, centres, labelled, middle_of, oblique, storage_orders, upright_grid
+from tests.shapes import ball, capsule, labelled, middle_of, oblique, storage_orders, upright_grid
 
 
 def only(found: Comparison) -> StructureAgreement:
