@@ -23,6 +23,7 @@ from meshing.compare.agreement import (
     Pair,
     Performance,
     StructureAgreement,
+    who_lie_apart,
 )
 from meshing.compare.boundary import Boundary, Distances, boundary_of, distances
 from meshing.compare.votes import Votes, cohen_kappa, drawn_by, fleiss_kappa_of, staple, votes_of
@@ -42,6 +43,7 @@ __all__ = [
     "Performance",
     "StructureAgreement",
     "compare",
+    "who_lie_apart",
 ]
 
 MOST_GRADERS = 16

@@ -12,6 +12,9 @@ NOT_TRUTH = (
     "Agreement is not truth: graders may share a mistake, and a consensus is their weighed vote, not the anatomy."
 )
 
+_ALIKE = 0.1
+"""A Dice that graders of one scan reach in some structure, if they draw in the same place at all."""
+
 
 @dataclass(frozen=True)
 class CompareSettings:
@@ -115,3 +118,17 @@ class Comparison:
     graders: tuple[str, ...]
     settings: CompareSettings
     structures: tuple[StructureAgreement, ...]
+
+
+def who_lie_apart(found: Comparison) -> tuple[tuple[str, str, float], ...]:
+    """Pairs of graders who share almost no voxel of any structure that both drew, with their best Dice.
+
+    Rather than disagree so much, one of their files belongs elsewhere: programs that crop a scan forget to move it.
+    """
+    best: dict[tuple[str, str], float] = {}
+    for structure in found.structures:
+        for pair in structure.pairs:
+            if pair.dice is not None:
+                both = pair.reference, pair.other
+                best[both] = max(pair.dice, best.get(both, 0.0))
+    return tuple((one, other, dice) for (one, other), dice in best.items() if dice < _ALIKE)

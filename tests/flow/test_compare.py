@@ -104,19 +104,41 @@ def test_a_file_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
     assert done.returncode == 1 and "no such label file" in done.stderr
 
 
+def test_labels_that_a_header_misplaces_are_warned_of(tmp_path: Path) -> None:
+    matrix = GRID.voxel_to_patient.copy()
+    matrix[0, 3] += 9.5  # of a cube of 10 mm
+    moved = labels(tmp_path / "b.nii.gz", cube(0), Grid(GRID.shape, matrix))
+    done = anatomyxr("compare", labels(tmp_path / "a.nii.gz", cube(0)), moved)
+    assert done.returncode == 0
+    assert "warning: A and B share almost nothing of any structure (best Dice 0.0" in done.stdout
+
+
 @pytest.mark.slow
-def test_two_outputs_on_a_real_abdomen_compare(real_data: Callable[[str], Path]) -> None:
-    """Both by programs, on grids of their own: this tests plumbing, it says nothing about quality."""
-    few, many = (
-        real_data(f"ct_abdomen_labels/{name}.nii.gz") for name in ("example_seg", "example_seg_fast_force_split")
+def test_two_outputs_on_a_real_abdomen_compare_once_the_cropped_one_lies_where_it_belongs(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Both by programs: this tests plumbing, it says nothing about quality.
+
+    `example_seg` draws the upper 30 of 112 slices, but its header says that they are the lower ones.
+    """
+    import nibabel
+
+    whole, upper = (
+        real_data(f"ct_abdomen_labels/{name}.nii.gz") for name in ("example_seg_fast_force_split", "example_seg")
     )
-    found = answer("compare", few, many)
-    drawn_by = {structure["key"]: structure["drawn_by"] for structure in found["structures"]}
-    assert drawn_by["liver"] == ["A", "B"]
-    measured = [pair for structure in found["structures"] for pair in structure["pairs"] if pair["dice"] is not None]
-    assert len(measured) > 10
-    for pair in measured:
-        assert 0.0 <= pair["dice"] <= 1.0 and pair["assd_mm"] <= pair["hausdorff_mm"]
+    (warning,) = answer("compare", whole, upper)["warnings"]
+    assert "the header of one may place it wrong" in warning
+    image = nibabel.load(upper)
+    affine = image.affine.copy()
+    affine[2, 3] += 82 * 3.0
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), affine, image.header), tmp_path / "upper.nii.gz")
+    found = answer("compare", whole, tmp_path / "upper.nii.gz")
+    assert found["warnings"] == []
+    pairs = {structure["key"]: structure["pairs"][0] for structure in found["structures"]}
+    for key in ("liver", "spleen", "vertebrae_L1"):
+        assert pairs[key]["dice"] > 0.8 and pairs[key]["assd_mm"] < 3.0  # a voxel
+    assert pairs["urinary_bladder"]["dice"] is None
+    assert {s["key"]: s["missing_in"] for s in found["structures"]}["urinary_bladder"] == ["B"]
 
 
 def test_a_dicom_seg_and_its_twin_as_nrrd_agree_wholly(real_data: Callable[[str], Path]) -> None:

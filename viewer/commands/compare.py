@@ -8,7 +8,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from meshing.casefile import DISCLAIMER
-from meshing.compare import MOST_GRADERS, NOT_TRUTH, CompareSettings, Comparison, Pair, compare
+from meshing.compare import MOST_GRADERS, NOT_TRUTH, CompareSettings, Comparison, Pair, compare, who_lie_apart
 from meshing.describe import fact_row, grid_row
 from meshing.errors import SegmentationError
 from meshing.importing.labels.graders import read_graders
@@ -37,6 +37,11 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         ],
         "grid": grid_row(drawn[0][0].grid),
         **_measured(found),
+        "warnings": [
+            f"{one} and {other} share almost nothing of any structure (best Dice {dice:.3f}): "
+            "they may belong to different scans, or the header of one may place it wrong"
+            for one, other, dice in who_lie_apart(found)
+        ],
         "note": NOT_TRUTH,
         "disclaimer": DISCLAIMER,
     }
@@ -61,6 +66,7 @@ def as_text(result: dict[str, Any]) -> str:
     lines += _fact_lines(result["graders"])
     lines += ["", *_pair_table(result["structures"], result["tolerance_mm"])]
     lines += _missing_lines(result["structures"])
+    lines += [f"warning: {warning}" for warning in result["warnings"]]
     if any(structure["consensus"] for structure in result["structures"]):
         lines += ["", *_consensus_table(result["structures"])]
     lines += ["", _how(result), result["note"], result["disclaimer"]]

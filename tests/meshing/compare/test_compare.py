@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshing.compare import CompareSettings, Comparison, Pair, StructureAgreement, compare
+from meshing.compare import CompareSettings, Comparison, Pair, StructureAgreement, compare, who_lie_apart
 from meshing.errors import SegmentationError
 from meshing.progress import Cancelled
 from meshing.segmentation import Segmentation
@@ -115,7 +115,8 @@ def test_of_three_the_one_who_is_right_is_trusted() -> None:
     found = only(compare({name: drawn(GRID, liver=mask) for name, mask in graders.items()}))
     assert found.consensus is not None and found.fleiss_kappa is not None
     careless, right, hasty = found.consensus.graders
-    assert right.sensitivity > 0.99 and right.specificity > 0.99 and right.dice and right.dice > 0.99
+    # In a hundredth of the voxels both others are wrong alike.
+    assert right.sensitivity > 0.98 and right.specificity > 0.98 and right.dice and right.dice > 0.98
     assert max(careless.sensitivity, hasty.sensitivity) < 0.95
     assert found.consensus.volume_ml == pytest.approx(1.0, rel=0.02)
     assert 0.5 < found.fleiss_kappa < 0.9
@@ -153,6 +154,13 @@ def numbers_in(found: Comparison) -> list[float]:
 
     pairs = [number for pair in structure.pairs for number in flat(astuple(pair))]
     return [*pairs, structure.fleiss_kappa or 0.0, *flat(astuple(structure.consensus))]
+
+
+def test_graders_who_lie_apart_in_everything_are_named() -> None:
+    far = block(SHAPE, (30, 5, 5), (39, 25, 25))
+    graders = {"A": cube(0), "B": cube(1), "C": far}
+    found = compare({name: drawn(GRID, liver=mask) for name, mask in graders.items()})
+    assert [(one, other) for one, other, _ in who_lie_apart(found)] == [("A", "C"), ("B", "C")]
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.9), st.floats(0.0, 3.0))

@@ -72,8 +72,9 @@ def test_a_grader_who_is_right_among_careless_ones_is_found_out() -> None:
     found = staple(votes)
     assert found is not None
     assert found.sensitivity[0] > 0.999 and found.specificity[0] > 0.999
-    np.testing.assert_allclose(found.sensitivity[1:], 0.92, atol=0.03)  # 3 standard deviations of 1,331 voxels
-    np.testing.assert_allclose(found.specificity[1:], 0.92, atol=0.01)
+    right = [mask == TRUTH for mask in masks]
+    np.testing.assert_allclose(found.sensitivity, [said[TRUTH].mean() for said in right], atol=2e-3)
+    np.testing.assert_allclose(found.specificity, [said[~TRUTH].mean() for said in right], atol=2e-3)
     assert (votes * (found.probability > 0.5)).sum() == pytest.approx(TRUTH.sum(), rel=0.01)
 
 
@@ -91,4 +92,4 @@ def test_consensus_is_that_of_itk(shares: tuple[float, ...]) -> None:
     np.testing.assert_allclose(found.sensitivity, peer.GetSensitivity(), atol=1e-6)
     np.testing.assert_allclose(found.specificity, peer.GetSpecificity(), atol=1e-6)
     ballots = sum(mask.astype(int) << number for number, mask in enumerate(masks))
-    np.testing.assert_allclose(found.probability[ballots], probability, atol=1e-5)
+    np.testing.assert_allclose(found.probability[ballots], probability, atol=1e-4)  # ITK stops a little earlier
