@@ -5,7 +5,7 @@ on grids of any spacing and direction. Distances are exact, from points of one s
 other. Even ones are asked at the middle of every face, which counts by its area; the corners of faces join for the
 Hausdorff distance. So equal drawings lie 0 mm apart, and no distance knows more than half a voxel's diagonal of what
 the graders meant: where a smooth wall crosses voxels, its staircase strays by that much. Between curved walls a step
-finds the nearest step, so that the mean comes out short: by half a voxel for balls whose radii differ by more than that.
+finds the nearest step, so that the mean comes out short: by half a voxel for balls whose radii differ by more.
 A slanting wall's staircase has up to √3 times its area.
 
 References

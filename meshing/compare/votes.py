@@ -55,7 +55,7 @@ def cohen_kappa(table: npt.ArrayLike) -> float | None:
         (C, C): how often the first said the row's category and the second the column's.
     """
     counts = np.asarray(table, np.float64)
-    total = counts.sum()
+    total = float(counts.sum())
     if total == 0:
         return None
     by_chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / total**2
