@@ -62,6 +62,14 @@ def test_a_lost_corner_counts_for_the_hausdorff_distance() -> None:
     assert found.hausdorff_mm == pytest.approx(np.sqrt(1 + 4 + 9))
 
 
+def test_hd95_leaves_out_a_twentieth_of_the_area() -> None:
+    """A knob of 8 × 8 × 3 voxels on a cube of 20: of 2,496 faces 64 lie 3 voxels away, 32 each 2.5, 1.5 and 0.5."""
+    knob = block(cube(0).shape, (24, 11, 11), (27, 19, 19))
+    found = distances(whole(cube(0), GRID), whole(cube(0) | knob, GRID), 1.0)
+    assert found.hausdorff_mm == pytest.approx(3 * VOXEL)
+    assert found.hd95_mm == pytest.approx(1.5 * VOXEL)  # 124.8 faces are a twentieth: 64 + 32 + 28.8
+
+
 @pytest.mark.parametrize("radii_mm", [(12.0, 20.0), (15.0, 17.0)])
 def test_balls_one_in_the_other_are_as_far_as_their_radii_differ(radii_mm: tuple[float, float]) -> None:
     grid = oblique(upright_grid((70, 56, 22), (0.7, 0.9, 2.5)))
