@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _inspect, _build, _shot, _export, _verify, _sample):
+    for add in (_demo, _inspect, _build, _shot, _export, _verify, _compare, _sample):
         add(commands)
     return top
 
@@ -173,6 +173,22 @@ def _verify(commands: Any) -> None:
     command.add_argument("--case", type=Path, dest="of_case", metavar="CASE")
 
 
+def _compare(commands: Any) -> None:
+    command = _command(commands, "compare", "measure how far label files of one scan agree")
+    command.add_argument("reference", type=Path, metavar="A", help="label file, or folder of masks; its grid counts")
+    command.add_argument(
+        "others", type=Path, nargs="+", metavar="B", help="label files to hold against it, and each other"
+    )
+    command.add_argument(
+        "--tolerance",
+        type=_millimetres,
+        default=1.0,
+        metavar="MM",
+        help="boundaries so near count as the same, for surface Dice (default: %(default)s)",
+    )
+    _limits(command)
+
+
 def _sample(commands: Any) -> None:
     command = _command(commands, "sample", "fetch a public sample scan by name, checked by its sha256")
     command.add_argument("name", help="sample name, or `list`")
@@ -218,6 +234,16 @@ def _level(text: str) -> tuple[float, str]:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not VALUE or VALUE=NAME, as in 250=bone")
     return value, name.strip()
+
+
+def _millimetres(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a distance in mm, 0 or more")
+    return number
 
 
 def _gibibytes(text: str) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from meshing.errors import DecodeError, NoImagesError, ScanError, SegmentationError, UnsupportedError
 from meshing.importing.dicom.reading import looks_like_dicom
-from meshing.importing.files import is_volume_file
+from meshing.importing.files import is_volume_file, read_header
 from meshing.importing.labels.assembly import Assembly
 from meshing.importing.labels.dicom_seg import read_dicom_seg
 from meshing.importing.labels.drawn import Drawn
@@ -22,7 +22,7 @@ from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
 from meshing.volume import Fact, Grid
 
-__all__ = ["read_labels"]
+__all__ = ["grid_of_labels", "read_labels"]
 
 # What an operating system or a viewer leaves in a folder.
 _LITTER = ("thumbs.db", "desktop.ini")
@@ -43,16 +43,44 @@ def read_labels(
     ScanError, DecodeError
         If the file cannot be read, as `files.read_header` and `decoder.decode_frames`.
     """
-    path = Path(path)
+    path = _existing(path)
     if path.is_dir():
         return _read_folder(path, grid, limits, progress)
-    if not path.is_file():
-        raise NoImagesError("there is no such label file or folder", where=path, hint="check the path")
     drawn = _read_one(path, limits, part(progress, 0.0, 0.7))
     assembly = Assembly(grid, where=path)
     assembly.add_as_drawn(drawn)
     progress(0.9, "naming structures")
     return assembly.finished(f"labels ({drawn.format})")
+
+
+def grid_of_labels(path: Path, *, limits: Limits = DEFAULT) -> Grid:
+    """The grid that a label file itself is drawn on; of a folder, that of its first mask.
+
+    Raises
+    ------
+    SegmentationError, ScanError, DecodeError
+        As `read_labels`.
+    """
+    path = _existing(path)
+    if not path.is_dir():
+        return read_header(path, limits).grid if is_volume_file(path) else _read_one(path, limits).grid
+    refused = ""
+    for file in sorted(path.iterdir()):
+        if _may_hold_labels(file):
+            try:
+                return _read_one(file, limits).grid
+            except (ScanError, SegmentationError, DecodeError) as error:
+                refused = refused or f": {error.message}"  # as in `_read_folder`, another may be good
+    raise SegmentationError(
+        f"none of its files holds a mask{refused}", where=path, hint="give the folder with one mask per structure"
+    )
+
+
+def _existing(path: Path) -> Path:
+    path = Path(path)
+    if not (path.is_dir() or path.is_file()):
+        raise NoImagesError("there is no such label file or folder", where=path, hint="check the path")
+    return path
 
 
 def _read_folder(folder: Path, grid: Grid, limits: Limits, progress: Progress) -> tuple[Segmentation, tuple[Fact, ...]]:
