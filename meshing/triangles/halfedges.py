@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from meshing.errors import SurfaceError
 from meshing.threads import kernel
+from meshing.triangles.bins import contiguous, whole_numbers
 
 Index = npt.NDArray[np.int32]
 Points = npt.NDArray[np.float64]
@@ -71,7 +72,7 @@ def signed_volume_mm3(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     SurfaceError
         If faces name vertices that are not there.
     """
-    points = _seen(vertices)
+    points = contiguous(vertices)
     triangles = _inside(faces, len(points))
     return float(_volume(points, triangles)) if len(triangles) else 0.0
 
@@ -84,7 +85,7 @@ def middle(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Points:
     SurfaceError
         If faces name vertices that are not there.
     """
-    points = _seen(vertices)
+    points = contiguous(vertices)
     triangles = _inside(faces, len(points))
     areas, total = np.empty(len(triangles)), np.zeros(3)
     _add_middles(points, triangles, areas, total)
@@ -100,24 +101,16 @@ def normal_sums(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> tuple[Points, 
     SurfaceError
         If faces name vertices that are not there.
     """
-    points = _seen(vertices)
+    points = contiguous(vertices)
     triangles = _inside(faces, len(points))
     sums, lengths = np.zeros((len(points), 3)), np.empty(len(triangles))
     _add_normals(points, triangles, sums, lengths)
     return sums, lengths
 
 
-def _seen(vertices: npt.ArrayLike) -> Points:
-    """Vertices as a read-only view: see `_inside`."""
-    points: Points = np.ascontiguousarray(vertices, dtype=np.float64).view()
-    points.setflags(write=False)
-    return points
-
-
 def _inside(faces: npt.ArrayLike, count: int) -> Index:
-    """Faces as a read-only view, so that compiled code meets one kind of array; it does not watch bounds."""
-    triangles: Index = np.ascontiguousarray(faces, dtype=np.int32).view()
-    triangles.setflags(write=False)
+    """Faces as compiled code wants them: it does not watch bounds."""
+    triangles = whole_numbers(faces)
     if triangles.shape[1:] != (3,):
         raise SurfaceError(f"faces of shape {triangles.shape} are not (F, 3)")
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= count):
