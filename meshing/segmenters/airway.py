@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshing.segmenters.morphology import bounding_box, closed, from_image, to_image
-from meshing.segmenters.upright import Coarse, Mask
+from meshing.voxels.morphology import bounding_box, closed, from_image, to_image
+from meshing.voxels.upright import Coarse, Mask
 
 
 @dataclass(frozen=True)

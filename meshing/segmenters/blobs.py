@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from meshing.segmenters.morphology import bounding_box, depth_of, from_image, to_image
-from meshing.segmenters.upright import Float32Array, Mask, Spacing
+from meshing.voxels.morphology import bounding_box, depth_of, from_image, to_image
+from meshing.voxels.upright import Float32Array, Mask, Spacing
 
 Numbers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]

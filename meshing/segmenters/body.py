@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, silent
-from meshing.segmenters.morphology import (
+from meshing.voxels.morphology import (
     Components,
     bounding_box,
     closed,
@@ -26,7 +26,7 @@ from meshing.segmenters.morphology import (
     opened,
     touching,
 )
-from meshing.segmenters.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
+from meshing.voxels.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from meshing.segmenters.blobs import Blobs, Floats, find_blobs, local_deviation
 from meshing.segmenters.body import Body
 from meshing.segmenters.cuts import cheapest_cut, joined
-from meshing.segmenters.morphology import bounding_box, closed, dilated, filled_in_slices, opened
-from meshing.segmenters.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
+from meshing.voxels.morphology import bounding_box, closed, dilated, filled_in_slices, opened
+from meshing.voxels.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
 # Thin ribs speak weakly for contrast, thin arteries for bone: a group of blobs counts as either only where one of its
 # blobs says so clearly.

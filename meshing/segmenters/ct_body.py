@@ -16,8 +16,8 @@ from meshing.segmenters.body import Body, BodySettings, body_at_full_resolution,
 from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts, spine_of
 from meshing.segmenters.ct_bone import BoneSettings, bone_in_body
 from meshing.segmenters.lungs import LungSettings, lungs_of
-from meshing.segmenters.morphology import bounding_box, dilated, eroded
-from meshing.segmenters.upright import Coarse, Mask, Upright, coarse, to_coarse, to_full
+from meshing.voxels.morphology import bounding_box, dilated, eroded
+from meshing.voxels.upright import Coarse, Mask, Upright, coarse, to_coarse, to_full
 
 
 @dataclass(frozen=True)

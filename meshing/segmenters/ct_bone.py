@@ -15,7 +15,7 @@ from meshing.errors import SegmentationError
 from meshing.progress import Progress, part
 from meshing.segmenters.body import Body, BodySettings, find_body
 from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts
-from meshing.segmenters.morphology import (
+from meshing.voxels.morphology import (
     Components,
     bounding_box,
     closed,
@@ -25,7 +25,7 @@ from meshing.segmenters.morphology import (
     parts_that,
     touching,
 )
-from meshing.segmenters.upright import Box, Mask, Upright, to_full
+from meshing.voxels.upright import Box, Mask, Upright, to_full
 
 
 @dataclass(frozen=True)

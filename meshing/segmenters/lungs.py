@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshing.frames import FloatArray
-from meshing.segmenters.morphology import (
+from meshing.voxels.morphology import (
     Components,
     bounding_box,
     closed,
@@ -22,7 +22,7 @@ from meshing.segmenters.morphology import (
     filled_in_slices,
     nearest_of,
 )
-from meshing.segmenters.upright import Coarse, Mask
+from meshing.voxels.upright import Coarse, Mask
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
 from meshing.progress import Progress, silent
-from meshing.segmenters.morphology import (
+from meshing.volume import Voxels
+from meshing.voxels.morphology import (
     bounding_box,
     closed,
     components,
@@ -26,8 +27,7 @@ from meshing.segmenters.morphology import (
     opened,
     touching,
 )
-from meshing.segmenters.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
-from meshing.volume import Voxels
+from meshing.voxels.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
 WHERE = "preset mr-head"
 

@@ -15,9 +15,9 @@ from meshing.errors import SegmentationError
 from meshing.plan import Point
 from meshing.progress import Progress
 from meshing.segmenters.blobs import Blobs, Floats, find_blobs
-from meshing.segmenters.morphology import bounding_box, components, touching
-from meshing.segmenters.seeds import brightness_at, checked_seeds
-from meshing.segmenters.upright import Float32Array, Mask, Upright
+from meshing.voxels.morphology import bounding_box, components, touching
+from meshing.voxels.seeds import brightness_at, checked_seeds
+from meshing.voxels.upright import Float32Array, Mask, Upright
 
 WHERE = "preset mr-vessels"
 

@@ -20,9 +20,9 @@ from meshing.library import asset
 from meshing.plan import Point
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segmentation, stack_masks
-from meshing.segmenters.upright import Mask, Upright, to_storage, upright
 from meshing.terminology import structure_for
 from meshing.volume import Volume, is_same_grid
+from meshing.voxels.upright import Mask, Upright, to_storage, upright
 
 ENTRY_POINTS = "meshing.segmenters"
 

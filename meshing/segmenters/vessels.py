@@ -19,9 +19,9 @@ from meshing.segmenters.blobs import Floats
 from meshing.segmenters.body import BodySettings, find_body
 from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts, door_mm2
 from meshing.segmenters.cuts import FIRM, Chosen, cheapest_cut, groups, joined
-from meshing.segmenters.morphology import bounding_box, closed, dilated, nearest_of, opened, touching
-from meshing.segmenters.seeds import brightness_at, checked_seeds
-from meshing.segmenters.upright import Mask, Upright, to_full
+from meshing.voxels.morphology import bounding_box, closed, dilated, nearest_of, opened, touching
+from meshing.voxels.seeds import brightness_at, checked_seeds
+from meshing.voxels.upright import Mask, Upright, to_full
 
 WHERE = "preset cta-vessels"
 

@@ -13,10 +13,10 @@ import pytest
 
 from meshing.errors import SegmentationError
 from meshing.importing.scan import import_scan
-from meshing.segmenters.morphology import components
 from meshing.segmenters.mr_head import head_of_mr
-from meshing.segmenters.upright import Mask, to_storage, upright
 from meshing.volume import Grid, Volume
+from meshing.voxels.morphology import components
+from meshing.voxels.upright import Mask, to_storage, upright
 
 SPACING = 1.5
 SHAPE = (120, 146, 150)

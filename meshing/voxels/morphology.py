@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.segmenters.upright import Box, Float32Array, Mask, Spacing
+from meshing.voxels.upright import Box, Float32Array, Mask, Spacing
 
 Components = npt.NDArray[np.uint32]
 

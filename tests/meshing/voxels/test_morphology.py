@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from meshing.segmenters import morphology as m
+from meshing.voxels import morphology as m
 
 MASKS = arrays(np.bool_, st.tuples(*[st.integers(1, 7)] * 3))
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 1.0, 2.0, 5.0])] * 3)

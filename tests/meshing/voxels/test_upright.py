@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshing.segmenters.upright import coarse, to_coarse, to_full, to_storage, to_upright_index, upright
 from meshing.volume import Volume
+from meshing.voxels.upright import coarse, to_coarse, to_full, to_storage, to_upright_index, upright
 from tests.meshing.segmenters.scans import Known, orders, reordered
 from tests.shapes import oblique, upright_grid
 

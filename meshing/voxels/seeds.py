@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from meshing.errors import SegmentationError
+from meshing.frames import FloatArray
 from meshing.plan import Point
-from meshing.segmenters.blobs import Floats
-from meshing.segmenters.upright import Upright, to_upright_index
+from meshing.voxels.upright import Upright, to_upright_index
 
 _LOOK_MM = 2.5
 
 
-def checked_seeds(scan: Upright, seeds_mm: tuple[Point, ...], where: str) -> Floats:
+def checked_seeds(scan: Upright, seeds_mm: tuple[Point, ...], where: str) -> FloatArray:
     """The seeds as (x, y, z) indices, shape (N, 3).
 
     Raises
@@ -37,7 +37,7 @@ def checked_seeds(scan: Upright, seeds_mm: tuple[Point, ...], where: str) -> Flo
     return np.clip(index, 0, np.array(scan.voxels.shape) - 1)
 
 
-def brightness_at(scan: Upright, seeds: Floats, seeds_mm: tuple[Point, ...], least: float, where: str) -> float:
+def brightness_at(scan: Upright, seeds: FloatArray, seeds_mm: tuple[Point, ...], least: float, where: str) -> float:
     """Median of the scan round the seeds.
 
     Raises
