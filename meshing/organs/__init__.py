@@ -1,0 +1,1 @@
+"""Organs, lesions and vessels by a click."""
