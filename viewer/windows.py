@@ -21,6 +21,8 @@ from meshing.volume import Volume, Voxels
 
 AUTO = "auto"
 _VESSELS = {"vascular_arterial", "vascular_venous", "cardiac"}
+_IN_AIR = {"lung_vessels": "respiratory"}
+"""Read against the lung, whatever system they belong to."""
 _SAYS_LITTLE = {"integument", "muscular", "other", "lesion", "plan"}
 
 
@@ -70,7 +72,7 @@ def suggested(modality: str, structures: Iterable[Structure]) -> str:
     """Key of the window in which those structures are read; "auto" unless the values are Hounsfield units."""
     if modality != "CT":
         return AUTO
-    systems = {structure.system for structure in structures} - _SAYS_LITTLE
+    systems = {_IN_AIR.get(structure.key, structure.system) for structure in structures} - _SAYS_LITTLE
     for system, window in (("skeletal", "bone"), ("respiratory", "lung")):
         if systems == {system}:
             return window

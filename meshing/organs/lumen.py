@@ -20,8 +20,8 @@ import numpy as np
 
 from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
-from meshing.organs.flux import tube_likeness
 from meshing.progress import Progress, part, silent
+from meshing.voxels.flux import tube_likeness
 from meshing.voxels.upright import Box, Coarse, Float32Array, Mask, Upright, coarse
 
 _ROOM_MM = 40.0
@@ -224,13 +224,13 @@ def _wall(smooth: Float32Array, near: Coarse, centre: FloatArray, outward: Float
     edge = np.minimum(edge / max(float(np.percentile(edge.max(axis=2), 75)), 1e-6), 1.0)
     # A fainter edge beyond a clear one belongs to a neighbour.
     edge *= 1.0 - (np.maximum.accumulate(edge, axis=2) - edge)
-    radius = np.repeat(_common_radius(edge, depths)[:, None], edge.shape[1], axis=1)
+    radius = np.repeat(_ring_radius(edge, depths)[:, None], edge.shape[1], axis=1)
     for _ in range(6):
         radius, seen = _membrane(edge, depths, radius)
     return radius, seen
 
 
-def _common_radius(edge: FloatArray, depths: FloatArray) -> FloatArray:
+def _ring_radius(edge: FloatArray, depths: FloatArray) -> FloatArray:
     """(S,) radius of the circle with the clearest edge at every station, changing little on the way (Viterbi)."""
     from scipy.ndimage import gaussian_filter1d
 

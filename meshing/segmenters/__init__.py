@@ -8,6 +8,7 @@ order (`upright`), so a preset gives the same voxels for all 48 orders. Threshol
 ct-body     skin, lungs, airway, bone                      ct_body ← body, lungs, airway, ct_bone, contrast
 ct-bone     bone without vessels and table                 ct_bone ← body, contrast
 cta-vessels arterial tree of a CT angiogram                vessels ← body, contrast, aorta, cuts
+ct-lung-vessels  arteries and veins of the lungs       lung_vessels ← ct_body
 mr-vessels  vessel tree of an MR angiogram                 mr_vessels ← blobs
 mr-head     head outline, brain (approximate)              mr_head
 =========== ================================================================================================

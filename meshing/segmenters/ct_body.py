@@ -60,6 +60,20 @@ def parts_of_ct_body(scan: Upright, settings: CtBodySettings, progress: Progress
     return {"skin": skin, **inner, "bone": bone & skin}
 
 
+def lungs_in_body(scan: Upright, settings: CtBodySettings, progress: Progress) -> dict[str, Mask]:
+    """`lung_left` and `lung_right` with their vessels, empty where not in view; and the airway, where there is one.
+
+    Raises
+    ------
+    SegmentationError
+        If no part of the scan looks like a body.
+    """
+    body = find_body(scan, settings.body)
+    progress(0.3, "telling bone from contrast")
+    bright = bright_parts(scan, body, settings.contrast)
+    return _chest(scan, body, bright, settings, part(progress, 0.5, 1.0))
+
+
 def _chest(scan: Upright, body: Body, bright: Bright, settings: CtBodySettings, progress: Progress) -> dict[str, Mask]:
     """Lungs and airway; the airway only where there is a lung, for gas in the bowel also makes round holes."""
     solid = to_full(body.mask, body.low)

@@ -252,6 +252,13 @@ def _cta_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress)
     return {"arterial_tree": vessels.arteries_of_ct(scan, settings_of(vessels.CtaSettings), seeds_mm, progress)}
 
 
+def _ct_lung_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+    from meshing.segmenters import ct_body, lung_vessels
+
+    body, own = settings_of(ct_body.CtBodySettings), settings_of(lung_vessels.LungVesselSettings)
+    return {"lung_vessels": lung_vessels.vessels_of_lungs(scan, body, own, seeds_mm, progress)}
+
+
 def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
     from meshing.segmenters import mr_vessels
 
@@ -270,6 +277,7 @@ _RUN: Mapping[str, _Run] = {
     "ct-body": _ct_body,
     "ct-bone": _ct_bone,
     "cta-vessels": _cta_vessels,
+    "ct-lung-vessels": _ct_lung_vessels,
     "mr-vessels": _mr_vessels,
     "mr-head": _mr_head,
 }

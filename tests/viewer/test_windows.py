@@ -46,6 +46,8 @@ def test_presets_are_the_reading_room_ones_in_both_languages() -> None:
         (("vertebrae_L1", "hip_left", "skin"), "bone"),
         (("aorta", "portal_vein", "vertebrae_T12"), "angio"),
         (("lung_left", "airway", "skin"), "lung"),
+        (("lung_vessels",), "lung"),
+        (("lung_vessels", "aorta"), "abdomen"),
         (("lung_left", "airway", "bone", "skin"), "abdomen"),
         (("brain", "skull", "skin"), "brain"),
         ((), "abdomen"),

@@ -80,7 +80,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, loaded: object) -> None:
 
 
 def test_every_preset_speaks_two_languages_and_names_known_structures() -> None:
-    assert [preset.name for preset in presets()][:5] == ["ct-body", "ct-bone", "cta-vessels", "mr-vessels", "mr-head"]
+    built_in = ["ct-body", "ct-bone", "cta-vessels", "ct-lung-vessels", "mr-vessels", "mr-head"]
+    assert [preset.name for preset in presets()][:6] == built_in
     for preset in presets():
         assert preset.title and preset.description
         assert any("一" <= letter <= "鿿" for letter in preset.title_zh + preset.description_zh), preset.name

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meshing.progress import Progress, silent
+from meshing.progress import Progress, part, silent
 from meshing.threads import kernel, over_rows
 from meshing.voxels.upright import Float32Array, Spacing
+
+_TILE_VOXELS = 4_000_000
+"""Of a slab, without its margins: about 400 MB of work."""
 
 
 def tube_likeness(
@@ -34,12 +37,43 @@ def tube_likeness(
     Parameters
     ----------
     values
-        float32, shape (X, Y, Z). The response is linear in them: about a third of the step at the wall.
+        float32, shape (X, Y, Z). The response is linear in them.
     radii_mm
         Of the tubes looked for.
     smoothing_mm
         Standard deviation of the Gaussian before the gradient; about half a voxel.
     """
+    reach = max(radii_mm) + 3 * smoothing_mm
+    found = np.zeros(values.shape, np.float32, order="F")
+    tiles = _tiles(values.shape, [int(np.ceil(reach / spacing)) for spacing in spacing_mm])
+    for number, (seen, own, core) in enumerate(tiles):
+        step = part(progress, number / len(tiles), (number + 1) / len(tiles))
+        found[own] = _responses(values[seen], spacing_mm, radii_mm, smoothing_mm, step)[core]
+    return found
+
+
+def _tiles(shape: tuple[int, ...], margin: list[int]) -> list[tuple[tuple[slice, ...], ...]]:
+    """Slabs that cover the array: what each looks at, what of the array is its own, and where that lies in it."""
+    axis = int(np.argmax(shape))
+    across = int(np.prod(shape)) // shape[axis]
+    thick = max(_TILE_VOXELS // max(across, 1), 2 * margin[axis], 1)
+    tiles = []
+    for first in range(0, shape[axis], thick):
+        last = min(first + thick, shape[axis])
+        low, high = max(0, first - margin[axis]), min(shape[axis], last + margin[axis])
+        spans = ((low, high), (first, last), (first - low, last - low))
+        tiles.append(tuple(_slab(axis, *span) for span in spans))
+    return tiles
+
+
+def _slab(axis: int, first: int, last: int) -> tuple[slice, ...]:
+    return tuple(slice(first, last) if axis == at else slice(None) for at in range(3))
+
+
+def _responses(
+    values: Float32Array, spacing_mm: Spacing, radii_mm: tuple[float, ...], smoothing_mm: float, progress: Progress
+) -> Float32Array:
+    """The greatest response over the radii, of one slab."""
     reach = max(radii_mm) + 3 * smoothing_mm
     padded, inner = _padded(values, spacing_mm, reach)
     spectrum, waves = _spectrum(padded, spacing_mm)
