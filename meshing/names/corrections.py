@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ KEEP = "keep"
 
 _MOST_BYTES = 1 << 22
 _LARGEST_NUMBER = 0xFFFF
-_HOW = "give a key such as kidney_left, a name, \"\" to leave the label out, or \"keep\" to let it keep its own"
+_HOW = 'give a key such as kidney_left, a name, "" to leave the label out, or "keep" to let it keep its own'
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,18 @@ def refuse_numbers_that_are_not_there(corrections: Corrections, numbers: Collect
         )
 
 
-def corrections_toml(rows: Iterable[tuple[str, str, str]], heading: str) -> str:
-    """A file to be edited: of each row the name, the key ("keep" if unmatched) and a remark."""
-    lines = [f"# {line}" for line in heading.splitlines()]
-    lines += [f"# Of each label: {_HOW}.", "", "[names]"]
-    said: dict[str, None] = {}
-    for name, key, remark in rows:
-        line = f"{_quoted(name)} = {_quoted(key)}"
-        said.setdefault(f"{line}  # {remark}" if remark else line)
-    return "\n".join([*lines, *said]) + "\n"
+def corrections_toml(rows: Iterable[tuple[str | int, str, str]], heading: str) -> str:
+    """A file to be edited: of each row the name, or the number of a label without one; the key; a remark."""
+    names: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    for label, key, remark in rows:
+        at, table = (str(label), numbers) if isinstance(label, int) else (_folded(label), names)
+        left = str(label) if isinstance(label, int) else _quoted(label)
+        table.setdefault(at, f"{left} = {_quoted(key)}" + (f"  # {remark}" if remark else ""))
+    lines = [*heading.splitlines(), *textwrap.wrap(f"After each label stands its structure: {_HOW}.", 110)]
+    tables = [("[names]", names), ("[numbers]", numbers)]
+    written = [line for title, table in tables if table for line in ("", title, *table.values())]
+    return "\n".join([*(f"# {line}" for line in lines), *written]) + "\n"
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ _Name = TypeVar("_Name")
 _KINDS = {"muscular": "muscle", "skeletal": "bone", "endocrine": "gland"}
 """The word that names of a system bear or leave out."""
 
+
 class Lexicon(NamedTuple):
     """Keys by reading, by the name written as one, and by initials; words as they may be spelt."""
 

@@ -26,6 +26,8 @@ from meshing.volume import Fact, Grid
 
 __all__ = ["grid_of_labels", "read_labels"]
 
+_FOLDER_HINT = "give the folder with one .nii.gz, .nrrd or .mha mask per structure"
+
 # What an operating system or a viewer leaves in a folder.
 _LITTER = ("thumbs.db", "desktop.ini")
 
@@ -63,6 +65,32 @@ def read_labels(
         )
     progress(0.9, "naming structures")
     return assembly.finished(f"labels ({drawn.format})")
+
+
+def each_drawn(path: Path, limits: Limits = DEFAULT, progress: Progress = silent) -> Iterator[Drawn]:
+    """What a label file draws, or each mask of a folder, on its own grid.
+
+    Raises
+    ------
+    SegmentationError, ScanError, DecodeError
+        As `read_labels`.
+    """
+    path = _existing(path)
+    if not path.is_dir():
+        yield _read_one(path, limits, progress)
+        return
+    files = [file for file in sorted(path.iterdir()) if _may_hold_labels(file)]
+    found = False
+    for number, file in enumerate(files):
+        progress(number / len(files), "reading masks")
+        try:
+            drawn = _read_one(file, limits)
+        except (ScanError, SegmentationError, DecodeError):
+            continue  # as in `_read_folder`
+        found = True
+        yield drawn
+    if not found:
+        raise SegmentationError(f"none of its {len(files)} files holds a mask", where=path, hint=_FOLDER_HINT)
 
 
 def grid_of_labels(path: Path, *, limits: Limits = DEFAULT) -> Grid:
@@ -138,7 +166,7 @@ def _read_folder(
             f"none of its {len(files)} files holds a mask that lies on the scan"
             + (f": {refused[0]}" if refused else ""),
             where=folder,
-            hint="give the folder with one .nii.gz, .nrrd or .mha mask per structure",
+            hint=_FOLDER_HINT,
         )
     segmentation, facts = assembly.finished("labels (folder of masks)")
     return segmentation, (*facts, *_refusals(refused))

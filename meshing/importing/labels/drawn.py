@@ -18,6 +18,7 @@ Colour = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 Place = tuple[int, int]
 
+
 @dataclass(frozen=True)
 class Name:
     """What a file says of one label.
