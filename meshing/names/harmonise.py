@@ -19,7 +19,7 @@ from meshing.names.spoken import abbreviates, is_side, read, tokens_of
 from meshing.terminology import Structure, names_of, plain, structures
 
 SURE = 0.8
-"""The least confidence at which a name is matched. Held-out names of tests/meshing/names had no wrong match above it."""
+"""The least confidence at which a name is matched; of the held-out names of tests/meshing/names none was wrong then."""
 
 How = Literal[
     "exact", "alias", "word order", "synonym", "abbreviation", "spelling", "code", "class number", "correction", "none"

@@ -1,8 +1,8 @@
 """What a name says, whatever its language and spelling: words, numbers, levels of the spine and a side.
 
-In comes the text of a label, out comes a `Reading` that two names share when they mean the same. Words of many languages
-become one (`assets/names.toml`); their order does not count. Numbers, levels and sides stand apart, so that no likeness
-of letters ever bridges them: rib 1 is not rib 11, L1 not L2, left not right.
+In comes the text of a label, out comes a `Reading` that two names share when they mean the same. Words of many
+languages become one (`assets/names.toml`); their order does not count. Numbers, levels and sides stand apart, so that no
+likeness of letters ever bridges them: rib 1 is not rib 11, L1 not L2, left not right.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _SPINE_ZH = {"颈": "c", "胸": "t", "腰": "l", "骶": "s"}
 _SAID_BY_LEVEL = frozenset({"vertebra", "body", *_SPINE})
 """Words that a level such as L3 says already."""
 
-_NUMERALS = dict(zip("i ii iii iv v vi vii viii ix x xi xii".split(), map(str, range(1, 13)), strict=True))
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_NUMERALS = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
+_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth"]
+_ORDINALS += ["seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"]
 _COUNTED = frozenset({"rib", "vertebra", *_SPINE})
 """Beside these words, Roman numerals and "third" are numbers."""
 
@@ -159,7 +160,7 @@ def _counted(tokens: Sequence[str]) -> list[str]:
     """Numerals beside a rib or a vertebra become digits: "costa XI", "third lumbar vertebra"."""
     if not any(_COUNTED & set(_canonical(token)) for token in tokens):
         return list(tokens)
-    counts = {word: str(at + 1) for at, word in enumerate(_ORDINALS)} | _NUMERALS
+    counts = {word: str(at + 1) for words in (_ORDINALS, _NUMERALS) for at, word in enumerate(words)}
     return [counts.get(token, token) for token in tokens]
 
 

@@ -77,8 +77,12 @@ def as_text(result: dict[str, Any]) -> str:
         header = ("name in the file", "label", "structure", "名称", "SNOMED CT", "how", "confidence", "voxels", "ml")
         lines += [*table(header, [_known_cells(row) for row in known], (0, 2, 3, 5)), ""]
     if unknown:
-        header = ("not matched", "label", "voxels", "ml", "nearest")
-        lines += [*table(header, [_unknown_cells(row) for row in unknown], (0, 4)), ""]
+        lines += [
+            *table(
+                ("not matched", "label", "voxels", "ml", "nearest"), [_unknown_cells(row) for row in unknown], (0, 4)
+            ),
+            "",
+        ]
     if len(drawn) < len(result["labels"]):
         lines.append(f"{len(result['labels']) - len(drawn)} more names have no voxel.")
     if any(not row["name"] and row["how"] == "none" for row in unknown):
