@@ -177,6 +177,17 @@ def _compare(commands: Any) -> None:
         metavar="MM",
         help="boundaries so near count as the same, for surface Dice (default: %(default)s)",
     )
+    command.add_argument(
+        "--margin",
+        type=arguments.millimetres,
+        default=10.0,
+        metavar="MM",
+        help="of background around what was drawn, for kappa, specificity and consensus (default: %(default)s)",
+    )
+    command.add_argument("--picture", type=arguments.png, metavar="PNG", help="draw where the graders differ")
+    command.add_argument("--structure", metavar="NAME", help="of the picture; the three least alike when left out")
+    command.add_argument("--scan", type=Path, metavar="PATH", help="the scan behind the picture's slices")
+    command.add_argument("--language", choices=("en", "zh"), default="en", help="of the picture (default: en)")
     _limits(command)
 
 

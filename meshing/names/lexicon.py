@@ -1,7 +1,7 @@
 """Every name that a structure is known by, read: from what a name says to the structures that it may mean.
 
 Names come from the terminology and from the phrases of `assets/names.toml`. Muscles, bones and glands are found with
-and without that word. Beside the readings stand the names written as one ("leftkidney"), for those who leave out spaces.
+and without that word. Beside the readings stand names written as one ("leftkidney"), for those who leave out spaces.
 """
 
 from __future__ import annotations
