@@ -18,6 +18,7 @@ from meshing.importance import importance
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
+from meshing.names import BY_NAME, Naming
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.runs import tally
@@ -46,6 +47,8 @@ class BuildSettings:
         Segmenter; None takes the usual one for the modality unless `labels` or `levels` are given, `NO_PRESET` none.
     labels
         Existing label maps (a file or a folder of masks).
+    naming
+        How those get their structures: corrections of a person, class numbers of a program.
     levels
         Grey levels whose surfaces are wanted, by marching cubes on the grey values.
     seeds_mm
@@ -59,6 +62,7 @@ class BuildSettings:
 
     preset: str | None = None
     labels: Path | None = None
+    naming: Naming = BY_NAME
     levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
@@ -189,7 +193,11 @@ def _segmented(
     facts: tuple[Fact, ...] = ()
     if settings.labels is not None:
         segmentations["labels"], facts = read_labels(
-            settings.labels, volume.grid, limits=settings.limits, progress=part(progress, 0.0, 0.5)
+            settings.labels,
+            volume.grid,
+            naming=settings.naming,
+            limits=settings.limits,
+            progress=part(progress, 0.0, 0.5),
         )
     if settings.levels:
         segmentations[LEVELS] = above(volume, settings.levels)

@@ -97,9 +97,11 @@ def match(name: str) -> Structure | None:
 
 def structure_for(name: str, number: int = 0) -> Structure:
     """The structure of that name; an unknown name keeps itself and gets a colour of its own from `number`."""
-    known = match(name)
-    if known:
-        return known
+    return match(name) or unknown_structure(name, number)
+
+
+def unknown_structure(name: str, number: int = 0) -> Structure:
+    """A structure of that very name, with a side if it says one and a colour of its own from `number`."""
     key = plain(name) or f"structure_{number}"
     words = key.split("_")
     side: Side = "left" if "left" in words else "right" if "right" in words else ""
@@ -109,6 +111,11 @@ def structure_for(name: str, number: int = 0) -> Structure:
 @cache
 def _table() -> dict[str, dict[str, dict[str, Any]]]:
     return tomllib.loads(asset("terminology.toml").read_text(encoding="utf-8"))
+
+
+def names_of(key: str) -> tuple[str, ...]:
+    """Every name that a structure is known by here: key, name, Chinese name, aliases."""
+    return _names(key, _table()["structures"][key])
 
 
 def _names(key: str, row: dict[str, Any]) -> tuple[str, ...]:

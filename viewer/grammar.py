@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _inspect, _build, _shot, _export, _verify, _compare, _sample):
+    for add in (_demo, _inspect, _build, _shot, _export, _verify, _labels, _compare, _sample):
         add(commands)
     return top
 
@@ -59,6 +59,7 @@ def _build(commands: Any) -> None:
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"
     )
+    _naming(command, "--names")
     command.add_argument(
         "--level",
         type=arguments.level,
@@ -142,6 +143,27 @@ def _verify(commands: Any) -> None:
     command.add_argument("--case", type=Path, dest="of_case", metavar="CASE")
 
 
+def _labels(commands: Any) -> None:
+    command = _command(commands, "labels", "show what the labels of a file mean, and let it be corrected")
+    command.add_argument("path", type=Path, metavar="FILE", help="label file, or folder of masks")
+    _naming(command, "--corrections")
+    command.add_argument("--write", type=Path, metavar="TOML", help="write the matching there, to be corrected")
+    _limits(command)
+
+
+def _naming(command: argparse.ArgumentParser, corrections: str) -> None:
+    command.add_argument(
+        corrections,
+        dest="corrections",
+        type=Path,
+        metavar="TOML",
+        help="what labels mean, as `labels --write` writes it",
+    )
+    command.add_argument(
+        "--scheme", metavar="NAME", help="labels without names are class numbers of this program: totalsegmentator"
+    )
+
+
 def _compare(commands: Any) -> None:
     command = _command(commands, "compare", "measure how far label files of one scan agree")
     command.add_argument("reference", type=Path, metavar="A", help="label file, or folder of masks; its grid counts")
@@ -155,6 +177,17 @@ def _compare(commands: Any) -> None:
         metavar="MM",
         help="boundaries so near count as the same, for surface Dice (default: %(default)s)",
     )
+    command.add_argument(
+        "--margin",
+        type=arguments.millimetres,
+        default=10.0,
+        metavar="MM",
+        help="of background around what was drawn, for kappa, specificity and consensus (default: %(default)s)",
+    )
+    command.add_argument("--picture", type=arguments.png, metavar="PNG", help="draw where the graders differ")
+    command.add_argument("--structure", metavar="NAME", help="of the picture; the three least alike when left out")
+    command.add_argument("--scan", type=Path, metavar="PATH", help="the scan behind the picture's slices")
+    command.add_argument("--language", choices=("en", "zh"), default="en", help="of the picture (default: en)")
     _limits(command)
 
 

@@ -194,13 +194,15 @@ class _Table:
         pairs = []
         both = list(combinations(self.graders, 2))
         for number, (one, other) in enumerate(both):
-            progress(number / len(both), f"comparing {self.name}")
-            measured = self._measured(one, other, boundaries) if {one, other} <= self.drawn.keys() else (None,) * 3
+            step = part(progress, number / len(both), (number + 1) / len(both))
+            step(0.0, f"comparing {self.name}: {one} and {other}")
+            is_drawn = {one, other} <= self.drawn.keys()
+            measured = self._measured(one, other, boundaries, step) if is_drawn else (None,) * 3
             pairs.append(Pair(one, other, volumes[one], volumes[other], *measured))
         return tuple(pairs)
 
     def _measured(
-        self, one: str, other: str, boundaries: dict[str, Boundary]
+        self, one: str, other: str, boundaries: dict[str, Boundary], progress: Progress
     ) -> tuple[float | None, float | None, Distances | None]:
         """Dice, kappa and distances; `boundaries` are kept for the next pair."""
         neither, only_one, only_other, shared = (int(count) for count in self._votes((one, other)))
@@ -210,7 +212,7 @@ class _Table:
                 drawing = self.drawn[grader]
                 first = (drawing.box[0].start, drawing.box[1].start, drawing.box[2].start)
                 boundaries[grader] = boundary_of(drawing.within(drawing.box), first, self.grid)
-        apart = distances(boundaries[one], boundaries[other], self.settings.tolerance_mm)
+        apart = distances(boundaries[one], boundaries[other], self.settings.tolerance_mm, progress=progress)
         return dice, cohen_kappa([[neither, only_other], [only_one, shared]]), apart
 
     def _consensus(self, votes: Votes) -> Consensus | None:

@@ -5,8 +5,8 @@ on grids of any spacing and direction. Distances are exact, from points of one s
 other. Even ones are asked at the middle of every face, which counts by its area; the corners of faces join for the
 Hausdorff distance. So equal drawings lie 0 mm apart, and no distance knows more than half a voxel's diagonal of what
 the graders meant: where a smooth wall crosses voxels, its staircase strays by that much. Between curved walls a step
-finds the nearest step, so that the mean comes out short: by half a voxel for balls whose radii differ by more.
-A slanting wall's staircase has up to √3 times its area.
+finds the nearest step, so that the mean comes out short. Balls whose radii differ by 0.5, 1, 2, 4 and 8 voxels: by 0.11,
+0.30, 0.42, 0.50 and 0.57 voxel, the same for radii of 10 to 30 voxels; HD95 is not short of the truth there. A slanting wall's staircase has up to √3 times its area.
 
 References
 ----------
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from meshing.progress import Progress, part, silent
 from meshing.triangles.bins import Bins, bins_of
 from meshing.triangles.distances import nearest_mm
 from meshing.volume import Grid
@@ -30,6 +31,9 @@ Points = npt.NDArray[np.float64]
 
 _ROUNDING_MM = 1e-6
 """A distance of 1 mm meets a tolerance of 1 mm, whatever the last bits say."""
+
+_AT_ONCE = 50_000
+"""Points asked between two looks at whether the user stopped the work: a few hundredths of a second."""
 
 _DECIMALS = 9
 """Beyond those, in mm, stands only the rounding of coordinates."""
@@ -99,10 +103,11 @@ def _faces_across(mask: npt.NDArray[np.bool_], axis: int, lattice: tuple[int, ..
     return quads
 
 
-def distances(one: Boundary, other: Boundary, tolerance_mm: float) -> Distances:
+def distances(one: Boundary, other: Boundary, tolerance_mm: float, *, progress: Progress = silent) -> Distances:
     """How far two boundaries lie apart; the same either way round."""
-    there, back = _nearest(one.middles, other), _nearest(other.middles, one)
-    corners = max(_nearest(one.corners, other).max(), _nearest(other.corners, one).max())
+    steps = [part(progress, step / 4, (step + 1) / 4) for step in range(4)]
+    there, back = _nearest(one.middles, other, steps[0]), _nearest(other.middles, one, steps[1])
+    corners = max(_nearest(one.corners, other, steps[2]).max(), _nearest(other.corners, one, steps[3]).max())
     area = one.areas.sum() + other.areas.sum()
     within = (
         one.areas[there <= tolerance_mm + _ROUNDING_MM].sum() + other.areas[back <= tolerance_mm + _ROUNDING_MM].sum()
@@ -115,8 +120,12 @@ def distances(one: Boundary, other: Boundary, tolerance_mm: float) -> Distances:
     )
 
 
-def _nearest(points: Points, boundary: Boundary) -> Points:
-    rounded: Points = np.round(nearest_mm(points, boundary.bins), _DECIMALS)
+def _nearest(points: Points, boundary: Boundary, progress: Progress) -> Points:
+    found = []
+    for first in range(0, len(points), _AT_ONCE):
+        progress(first / len(points), "measuring distances")
+        found.append(nearest_mm(points[first : first + _AT_ONCE], boundary.bins))
+    rounded: Points = np.round(np.concatenate(found), _DECIMALS)
     return rounded
 
 

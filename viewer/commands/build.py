@@ -11,13 +11,13 @@ from meshing.build import BuildSettings, Built, build
 from meshing.case import Case
 from meshing.casefile import DISCLAIMER, is_case, write_case
 from meshing.describe import crossings_between, fact_row, grid_row, quality_rows, structure_rows
-from meshing.errors import CaseError, SurfaceError
+from meshing.errors import CaseError, SegmentationError, SurfaceError
 from meshing.extract import Extraction
 from meshing.importing.scan import SeriesChoice
 from meshing.nets.make import NetSettings
 from meshing.progress import Progress, part
 from meshing.segmenters.levels import Level
-from viewer.commands.choices import limits_of
+from viewer.commands.choices import limits_of, naming_of
 from viewer.commands.tables import table
 
 
@@ -25,6 +25,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     settings = BuildSettings(
         preset=options.preset,
         labels=options.labels,
+        naming=naming_of(options),
         levels=tuple(Level(value, name) for value, name in options.level),
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise SurfaceError(
             "surfaces at grey levels know neither --fine nor --edges image", hint="leave it out, or give --preset too"
         )
+    if (options.corrections or options.scheme) and not options.labels:
+        raise SegmentationError("--names and --scheme are about labels, and none are given", hint="give --labels too")
     if is_case(options.scan):
         raise CaseError("that is a case, not a scan", where=options.scan, hint="see what it holds: anatomyxr info CASE")
     if options.keep_link and options.keep_link.resolve().is_relative_to(options.case.resolve()):

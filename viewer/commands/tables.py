@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines with columns aligned: the first to the left, numbers to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], texts: Collection[int] = (0,)) -> list[str]:
+    """Lines with columns aligned: `texts`, by number, to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(_width(row[at]) for row in cells) for at in range(len(header))]
-    return ["  ".join(_padded(cell, widths[at], at == 0) for at, cell in enumerate(row)).rstrip() for row in cells]
+    return ["  ".join(_padded(cell, widths[at], at in texts) for at, cell in enumerate(row)).rstrip() for row in cells]
 
 
 def _width(text: str) -> int:

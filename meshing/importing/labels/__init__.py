@@ -1,13 +1,14 @@
 """The door for label maps: files that others drew become a `Segmentation` on the scan's grid.
 
 NIfTI (names from a Caret table in its header), NRRD, Slicer's `.seg.nrrd`, DICOM SEG, or a folder with one mask per
-structure. Names find their structure, colour and code in the terminology; what the terminology does not know keeps its
-own. Labels on another grid are resampled by nearest neighbour, and said to be.
+structure. Names find their structure, colour and code in the terminology (`meshing.names`); what it does not know keeps
+its own. Labels on another grid are resampled by nearest neighbour, and said to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from meshing.errors import DecodeError, NoImagesError, ScanError, SegmentationError, UnsupportedError
@@ -18,20 +19,28 @@ from meshing.importing.labels.dicom_seg import read_dicom_seg
 from meshing.importing.labels.drawn import Drawn
 from meshing.importing.labels.map_file import read_map
 from meshing.importing.limits import DEFAULT, Limits
+from meshing.names import BY_NAME, Naming, refuse_numbers_that_are_not_there
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
 from meshing.volume import Fact, Grid
 
 __all__ = ["grid_of_labels", "read_labels"]
 
+_FOLDER_HINT = "give the folder with one .nii.gz, .nrrd or .mha mask per structure"
+
 # What an operating system or a viewer leaves in a folder.
 _LITTER = ("thumbs.db", "desktop.ini")
 
 
 def read_labels(
-    path: Path, grid: Grid, *, limits: Limits = DEFAULT, progress: Progress = silent
+    path: Path, grid: Grid, *, naming: Naming = BY_NAME, limits: Limits = DEFAULT, progress: Progress = silent
 ) -> tuple[Segmentation, tuple[Fact, ...]]:
     """The structures drawn in a label file, or in a folder of masks, on `grid`.
+
+    Parameters
+    ----------
+    naming
+        How labels get their structures; class numbers count in files alone, not in folders of masks.
 
     Facts name the structures without a voxel, what was resampled and how much of it fell outside, copies that were
     dropped and, in a folder, how many files were no masks.
@@ -45,12 +54,43 @@ def read_labels(
     """
     path = _existing(path)
     if path.is_dir():
-        return _read_folder(path, grid, limits, progress)
+        return _read_folder(path, grid, naming, limits, progress)
     drawn = _read_one(path, limits, part(progress, 0.0, 0.7))
-    assembly = Assembly(grid, where=path)
+    refuse_strange_numbers(naming, drawn, path)
+    assembly = Assembly(grid, where=path, naming=naming)
     assembly.add_as_drawn(drawn)
+    if not assembly.has_segments:
+        raise SegmentationError(
+            "the corrections leave every label out", where=path, hint="give at least one of them a structure"
+        )
     progress(0.9, "naming structures")
     return assembly.finished(f"labels ({drawn.format})")
+
+
+def each_drawn(path: Path, limits: Limits = DEFAULT, progress: Progress = silent) -> Iterator[Drawn]:
+    """What a label file draws, or each mask of a folder, on its own grid.
+
+    Raises
+    ------
+    SegmentationError, ScanError, DecodeError
+        As `read_labels`.
+    """
+    path = _existing(path)
+    if not path.is_dir():
+        yield _read_one(path, limits, progress)
+        return
+    files = [file for file in sorted(path.iterdir()) if _may_hold_labels(file)]
+    found = False
+    for number, file in enumerate(files):
+        progress(number / len(files), "reading masks")
+        try:
+            drawn = _read_one(file, limits)
+        except (ScanError, SegmentationError, DecodeError):
+            continue  # as in `_read_folder`
+        found = True
+        yield drawn
+    if not found:
+        raise SegmentationError(f"none of its {len(files)} files holds a mask", where=path, hint=_FOLDER_HINT)
 
 
 def grid_of_labels(path: Path, *, limits: Limits = DEFAULT) -> Grid:
@@ -83,10 +123,36 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _read_folder(folder: Path, grid: Grid, limits: Limits, progress: Progress) -> tuple[Segmentation, tuple[Fact, ...]]:
+def refuse_strange_numbers(naming: Naming, drawn: Drawn, where: Path) -> None:
+    """Raise `NotFoundError` if corrections name a label that the file has not."""
+    if naming.corrections is not None:
+        numbers = {label for _, label in (*drawn.boxes, *drawn.names)}
+        refuse_numbers_that_are_not_there(naming.corrections, numbers, where)
+
+
+def naming_of_folder(naming: Naming, folder: Path) -> Naming:
+    """The same without class numbers, which mean nothing where every mask is 1.
+
+    Raises
+    ------
+    SegmentationError
+        If corrections go by number.
+    """
+    if naming.corrections is not None and naming.corrections.by_number:
+        raise SegmentationError(
+            "in a folder of masks numbers say nothing",
+            where=folder,
+            hint="correct them by name, under [names]: the file's name without its ending",
+        )
+    return replace(naming, scheme=None)
+
+
+def _read_folder(
+    folder: Path, grid: Grid, naming: Naming, limits: Limits, progress: Progress
+) -> tuple[Segmentation, tuple[Fact, ...]]:
     """One mask per file, its stem the name; what is no mask is counted, not read."""
     files = [file for file in sorted(folder.iterdir()) if _may_hold_labels(file)]
-    assembly = Assembly(grid, where=folder)
+    assembly = Assembly(grid, where=folder, naming=naming_of_folder(naming, folder))
     refused: list[str] = []
     for number, file in enumerate(files):
         progress(number / len(files), "reading masks")
@@ -100,7 +166,7 @@ def _read_folder(folder: Path, grid: Grid, limits: Limits, progress: Progress) -
             f"none of its {len(files)} files holds a mask that lies on the scan"
             + (f": {refused[0]}" if refused else ""),
             where=folder,
-            hint="give the folder with one .nii.gz, .nrrd or .mha mask per structure",
+            hint=_FOLDER_HINT,
         )
     segmentation, facts = assembly.finished("labels (folder of masks)")
     return segmentation, (*facts, *_refusals(refused))

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.importing.labels.align import extent_mm, on_grid
-from meshing.importing.labels.drawn import Box, Drawn, Name, Place, boxes_of, compact, structure_of
+from meshing.importing.labels.drawn import Box, Drawn, Name, Place, boxes_of, compact
+from meshing.importing.labels.naming import Namer, listed, structure_of
+from meshing.names import Label, Naming
 from meshing.segmentation import Labels, Segment, Segmentation
 from meshing.terminology import Structure, plain
 from meshing.volume import Fact, Grid, is_same_grid
@@ -21,7 +23,7 @@ from meshing.volume import Fact, Grid, is_same_grid
 # A part lies inside another when so much of it does: drawings of wall and lumen cross by a voxel here and there.
 INSIDE = 0.95
 
-_MOST_LISTED = 40
+_MOST_NESTED = 40
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,13 @@ class Assembly:
     ----------
     where
         The label file or folder, for errors.
+    naming
+        How labels get their structures.
     """
 
-    def __init__(self, grid: Grid, *, where: Path) -> None:
+    def __init__(self, grid: Grid, *, where: Path, naming: Naming) -> None:
         self._grid, self._where = grid, where
+        self._naming, self._namer = naming, Namer(naming)
         self._layers: list[Labels] = []
         self._entries: list[_Entry] = []
         self._empty: list[str] = []
@@ -74,8 +79,8 @@ class Assembly:
             raise SegmentationError("nothing is drawn in it: every voxel is 0", where=self._where)
         layers, boxes = self._aligned(drawn)
         for (number, label), box in boxes.items():
-            structure = structure_of(drawn.name((number, label)), label)
-            self._entries.append(_Entry(len(self._layers) + number, label, structure, box))
+            if structure := self._namer.structure(drawn, (number, label), label):
+                self._entries.append(_Entry(len(self._layers) + number, label, structure, box))
         self._layers += layers
         self._note_absent(drawn, boxes)
 
@@ -88,7 +93,7 @@ class Assembly:
             If what it draws does not lie on the grid.
         """
         if not drawn.boxes and not drawn.names:
-            self._empty.append(structure_of(Name(drawn.fallback), 0).name)
+            self._empty.append(self._name_of(drawn.fallback))
         layers, boxes = self._aligned(drawn) if drawn.boxes else ([], {})
         for (number, label), box in boxes.items():
             self._add_mask(layers[number][box] == label, box, (number, label), drawn)
@@ -128,7 +133,9 @@ class Assembly:
 
     def _add_mask(self, mask: npt.NDArray[np.bool_], box: Box, place: Place, drawn: Drawn) -> None:
         name = drawn.name(place)
-        structure = structure_of(name, len(self._entries) + 1)
+        structure = self._namer.structure(drawn, place, len(self._entries) + 1)
+        if structure is None:
+            return
         rank = 2 if not drawn.is_one_mask else 1 if plain(name.text) != plain(structure.key) else 0
         for at, entry in enumerate(self._entries):
             same = entry.structure.key == structure.key and entry.box == box
@@ -152,8 +159,11 @@ class Assembly:
 
     def _note_absent(self, drawn: Drawn, found: Mapping[Place, Box]) -> None:
         """Names that no voxel of the file has, and labels whose voxels all lie off the scan."""
-        self._empty += [structure_of(name, 0).name for place, name in drawn.names.items() if place not in drawn.boxes]
-        self._lost += [structure_of(drawn.name(place), 0).name for place in drawn.boxes if place not in found]
+        self._empty += [self._name_of(name.text) for place, name in drawn.names.items() if place not in drawn.boxes]
+        self._lost += [self._name_of(drawn.name(place).text) for place in drawn.boxes if place not in found]
+
+    def _name_of(self, text: str) -> str:
+        return structure_of(Name(text), self._naming.match(Label(name=text)), 0).name
 
     # ---- on the way out
 
@@ -174,8 +184,8 @@ class Assembly:
                 continue
             shared = np.bincount(layer[child.box][mask])
             for label in np.flatnonzero(shared[1:] >= INSIDE * sizes[number]) + 1:
-                parent = index[other, int(label)]
-                if sizes[parent] > sizes[number]:
+                parent = index.get((other, int(label)))  # None: a label that is left out
+                if parent is not None and sizes[parent] > sizes[number]:
                     parents.append(parent)
         return min(parents, key=lambda parent: sizes[parent], default=None)
 
@@ -186,6 +196,7 @@ class Assembly:
 
     def _all_facts(self, segments: tuple[Segment, ...]) -> Iterator[Fact]:
         yield from self._facts
+        yield from self._namer.facts()
         for (shape, spacing), (before, after) in self._resampled.items():
             text = (
                 f"labels on another grid ({shape} voxels of {spacing} mm) were brought onto the scan's by nearest "
@@ -194,16 +205,16 @@ class Assembly:
             yield Fact("labels", text, {"shape": shape, "before_ml": round(before, 4), "after_ml": round(after, 4)})
         if self._empty:
             names = list(dict.fromkeys(self._empty))
-            yield Fact("labels", f"{len(names)} structures have no voxel: {_listed(names)}", {"empty": names})
+            yield Fact("labels", f"{len(names)} structures have no voxel: {listed(names)}", {"empty": names})
         if self._lost:
-            text = f"{len(self._lost)} structures lie wholly outside the scan: {_listed(self._lost)}"
+            text = f"{len(self._lost)} structures lie wholly outside the scan: {listed(self._lost)}"
             yield Fact("labels", text, {"outside": self._lost})
         if self._copies:
             names = list(dict.fromkeys(self._copies))
-            yield Fact("labels", f"drawn twice, voxel for voxel, and kept once: {_listed(names)}", {"copies": names})
+            yield Fact("labels", f"drawn twice, voxel for voxel, and kept once: {listed(names)}", {"copies": names})
         nested = {segment.key: segment.inside for segment in segments if segment.inside}
         if nested:
-            text = "; ".join(f"{child} in {parent}" for child, parent in list(nested.items())[:_MOST_LISTED])
+            text = "; ".join(f"{child} in {parent}" for child, parent in list(nested.items())[:_MOST_NESTED])
             yield Fact("labels", f"nested by at least {INSIDE:.0%} of their voxels: {text}", {"inside": nested})
 
 
@@ -220,8 +231,3 @@ def _unique_keys(entries: list[_Entry]) -> list[str]:
         taken = set(keys.values())
         keys[at] = plain_key if plain_key not in taken else next(key for key in numbered if key not in taken)
     return [keys[at] for at in range(len(entries))]
-
-
-def _listed(names: list[str]) -> str:
-    rest = len(names) - _MOST_LISTED
-    return ", ".join(names[:_MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,12 @@ import numpy.typing as npt
 
 from meshing.runs import run_end
 from meshing.segmentation import Labels
-from meshing.terminology import Structure, match, structure_for
 from meshing.threads import kernel, over_rows
 from meshing.volume import Fact, Grid
 
 Colour = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 Place = tuple[int, int]
-
-_LONGEST_NAME = 64
-
-# What drawing programs add to the name of a structure when they name a file.
-_ENDING = re.compile(r"[ _.-]*(seg|segmentation|label|labels|mask)$", re.IGNORECASE)
-
-# What they call a segment that nobody named.
-_UNNAMED = re.compile(r"(segment|label|structure|mask)?[ _-]*\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Name:
     text
         The name as drawn.
     meaning
-        What a code beside it means, used where the text says nothing: "Segment_1" with the meaning "Liver".
+        What a code beside it means, used where the text means nothing: "Segment_1" with the meaning "Liver".
     code
         SNOMED CT concept identifier, or "".
     colour
@@ -90,17 +80,6 @@ class Drawn:
         if self.fallback and self.is_one_mask:
             return Name(self.fallback)
         return Name(f"{'label' if self.names or not self.fallback else self.fallback} {place[1]}")
-
-
-def structure_of(name: Name, number: int) -> Structure:
-    """The structure that a name means; the terminology's own colour and code win over the file's."""
-    text = "".join(letter for letter in name.text if letter.isprintable()).strip()[:_LONGEST_NAME]
-    said = [text, _ENDING.sub("", text), *([name.meaning] if _UNNAMED.fullmatch(text) else [])]
-    for words in said:
-        if known := match(words):
-            return known
-    structure = structure_for(text, number)
-    return replace(structure, code=name.code, colour=name.colour or structure.colour)
 
 
 def boxes_of(layers: Sequence[npt.NDArray[Any]]) -> dict[Place, Box]:

@@ -248,7 +248,7 @@ def dicom_seg(
             number,
             name,
             codes.SCT.Organ,
-            codes.SCT.Liver,
+            codes.SCT.Liver if name == "liver" else codes.SCT.Tissue,
             "MANUAL" if kind != "FRACTIONAL" else "AUTOMATIC",
             algorithm_identification=None
             if kind != "FRACTIONAL"

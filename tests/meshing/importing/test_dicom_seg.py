@@ -121,7 +121,7 @@ def test_what_the_terminology_knows_takes_its_code_and_the_rest_keeps_the_files(
     segmentation, _ = read_labels(dicom_seg(tmp_path / "s.dcm", MASKS, GRID), GRID)
     liver, odd = segmentation.segment("liver").structure, segmentation.segment("odd_thing").structure
     assert (liver.code, liver.system) == ("10200004", "digestive")
-    assert (odd.code, odd.name) == ("10200004", "odd thing")
+    assert (odd.code, odd.name) == ("85756007", "odd thing")
 
 
 def test_a_segment_without_a_voxel_is_listed(tmp_path: Path) -> None:
@@ -172,8 +172,9 @@ def test_codes_of_snomed_rt_become_snomed_ct(real_data: Callable[[str], Path], t
     dataset.SegmentSequence[0].SegmentLabel = "something else"
     dataset.save_as(tmp_path / "renamed.dcm")
     grid = read_file(real_data("dicom_seg_liver/liver_seg.nrrd"))[0].grid
-    segmentation, _ = read_labels(tmp_path / "renamed.dcm", grid)
-    assert segmentation.segment("something_else").structure.code == "10200004"
+    segmentation, facts = read_labels(tmp_path / "renamed.dcm", grid)
+    assert segmentation.segment("liver").structure.code == "10200004"
+    assert any("something else as Liver" in fact.text for fact in facts)
 
 
 def test_a_segment_that_nobody_named_is_called_what_its_code_means(
