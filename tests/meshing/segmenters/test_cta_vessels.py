@@ -1,4 +1,4 @@
-"""cta-vessels: one tree from whatever seed in it, the same voxels in every storage order; on angiograms of known parts."""
+"""cta-vessels: one tree from whatever seed in it, the same voxels in every storage order; on known angiograms."""
 
 from __future__ import annotations
 
