@@ -210,7 +210,7 @@ def _segmented(
         segmentations[PRESET] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
     if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
         raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
-    return segmentations, facts
+    return segmentations, (*facts, *(fact for one in segmentations.values() for fact in one.facts))
 
 
 def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from meshing.errors import NotFoundError, SegmentationError
 from meshing.terminology import Structure
-from meshing.volume import Grid
+from meshing.volume import Fact, Grid
 
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -50,12 +50,15 @@ class Segmentation:
         Label arrays of shape `grid.shape`, uint8 or uint16, 0 = nothing; read-only.
     source
         Who drew it: "preset ct-bone", "labels of FILE", a person, a model with its version.
+    facts
+        What its maker wants read later: what was cut, doubted or left out.
     """
 
     layers: tuple[Labels, ...]
     grid: Grid
     segments: tuple[Segment, ...]
     source: str
+    facts: tuple[Fact, ...] = ()
 
     def __post_init__(self) -> None:
         keys = [segment.key for segment in self.segments]

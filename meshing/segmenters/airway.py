@@ -12,7 +12,7 @@ doi:10.1007/978-3-540-49197-2_64: the explosion-controlled region growing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,14 +55,32 @@ class AirwaySettings:
     most_ml: float
 
 
-def airway_of(low: Coarse, solid: Mask, settings: AirwaySettings) -> Mask | None:
+@dataclass(frozen=True, eq=False)
+class Airway:
+    """The airway on the blocks, and how it was kept from leaking.
+
+    Parameters
+    ----------
+    threshold_hu
+        Air below this was followed.
+    leak_hu, leak_ml
+        At that threshold the flood burst into the lung, and took in so much at once; None and 0 where it never did.
+    """
+
+    mask: Mask
+    threshold_hu: float
+    leak_hu: float | None
+    leak_ml: float
+
+
+def airway_of(low: Coarse, solid: Mask, settings: AirwaySettings) -> Airway | None:
     """The airway on the blocks, or None where no trachea is in view."""
     chain = _trachea(low, solid, settings)
     if chain is None:
         return None
-    flooded = _flooded(low, solid, chain, settings)
+    flood = _flooded(low, solid, chain, settings)
     # The half-filled blocks at the wall belong to the lumen; a closing of one block takes them and smooths.
-    return closed(flooded, low.spacing_mm, 1.1 * max(low.spacing_mm)) & solid
+    return replace(flood, mask=closed(flood.mask, low.spacing_mm, 1.1 * max(low.spacing_mm)) & solid)
 
 
 @dataclass(frozen=True)
@@ -120,7 +138,7 @@ def _follows(one: _Section, other: _Section, low: Coarse, reach_mm: float) -> bo
     return bool(np.hypot((one.x - other.x) * sx, (one.y - other.y) * sy) <= reach_mm)
 
 
-def _flooded(low: Coarse, solid: Mask, chain: list[_Section], settings: AirwaySettings) -> Mask:
+def _flooded(low: Coarse, solid: Mask, chain: list[_Section], settings: AirwaySettings) -> Airway:
     """Air joined to the trachea below the highest threshold that does not leak."""
     import SimpleITK
     from scipy import ndimage
@@ -135,15 +153,17 @@ def _flooded(low: Coarse, solid: Mask, chain: list[_Section], settings: AirwaySe
     seeds = [[int(s.seed[0] - corner[0]), int(s.seed[1] - corner[1]), int(s.z - corner[2])] for s in middle]
     trachea_ml = sum(s.area_mm2 for s in chain) * low.spacing_mm[2] / 1000.0
     least, most, step = settings.flood_hu
-    kept, kept_ml = np.zeros(image.GetSize(), np.uint8), 0.0
+    kept, kept_ml, kept_hu = np.zeros(image.GetSize(), np.uint8), 0.0, float(least)
+    leak_hu, leak_ml = None, 0.0
     for threshold in np.arange(least, most + step / 2, step):
         flood = SimpleITK.ConnectedThreshold(image, seedList=seeds, lower=-4000.0, upper=float(threshold))
         flooded = from_image(flood)
         flooded_ml = float(flooded.sum()) * low.voxel_ml
         burst = flooded_ml > settings.burst * kept_ml and flooded_ml - kept_ml > settings.burst_ml
         if flooded_ml > settings.most_ml or (burst and kept_ml > 0.5 * trachea_ml):
+            leak_hu, leak_ml = float(threshold), flooded_ml - kept_ml
             break
-        kept, kept_ml = flooded, flooded_ml
+        kept, kept_ml, kept_hu = flooded, flooded_ml, float(threshold)
     full = np.zeros(solid.shape, np.bool_, order="F")
     full[window] = kept > 0
-    return full
+    return Airway(full, kept_hu, leak_hu, leak_ml)

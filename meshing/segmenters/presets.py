@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -20,9 +20,9 @@ from meshing.library import asset
 from meshing.plan import Point
 from meshing.progress import Progress, silent
 from meshing.segmentation import Segmentation, stack_masks
-from meshing.terminology import structure_for
+from meshing.segmenters.found import Found
 from meshing.volume import Volume, is_same_grid
-from meshing.voxels.upright import Mask, Upright, to_storage, upright
+from meshing.voxels.upright import Upright, to_storage, upright
 
 ENTRY_POINTS = "meshing.segmenters"
 
@@ -220,62 +220,70 @@ class BuiltIn:
         if not highest > lowest:
             raise SegmentationError(f"every voxel reads {lowest:g}", where=f"preset {self.preset.name}")
         scan = upright(volume)
-        masks = _RUN[self.preset.name](scan, seeds_mm, progress)
+        made = _RUN[self.preset.name](scan, seeds_mm, progress)
         progress(0.97, "packing layers")
-        found = {key: to_storage(mask, scan) for key, mask in masks.items() if mask.any()}
+        found = {key: to_storage(mask, scan) for key, mask in made.masks.items() if mask.any()}
         approximate = ", approximate" if self.preset.is_approximate else ""
         inside = {key: "skin" for key in found if key != "skin"} if "skin" in found else {}
-        return stack_masks(
+        stacked = stack_masks(
             found,
-            {key: structure_for(key) for key in found},
+            {key: made.structure(key) for key in found},
             volume.grid,
             f"preset {self.preset.name}{approximate}",
             inside,
         )
+        return replace(stacked, facts=tuple(made.facts))
 
 
-def _ct_body(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _ct_body(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import ct_body
 
     return ct_body.parts_of_ct_body(scan, settings_of(ct_body.CtBodySettings), progress)
 
 
-def _ct_bone(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _ct_bone(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import ct_bone
 
-    return {"bone": ct_bone.bone_of_ct(scan, settings_of(ct_bone.CtBoneSettings), progress)}
+    return Found({"bone": ct_bone.bone_of_ct(scan, settings_of(ct_bone.CtBoneSettings), progress)})
 
 
-def _cta_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _ct_bones(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
+    from meshing.segmenters import ct_bone_parts
+
+    return ct_bone_parts.bones_of_ct(scan, settings_of(ct_bone_parts.CtBonesSettings), progress)
+
+
+def _cta_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import vessels
 
-    return {"arterial_tree": vessels.arteries_of_ct(scan, settings_of(vessels.CtaSettings), seeds_mm, progress)}
+    return Found({"arterial_tree": vessels.arteries_of_ct(scan, settings_of(vessels.CtaSettings), seeds_mm, progress)})
 
 
-def _ct_lung_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _ct_lung_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import ct_body, lung_vessels
 
     body, own = settings_of(ct_body.CtBodySettings), settings_of(lung_vessels.LungVesselSettings)
-    return {"lung_vessels": lung_vessels.vessels_of_lungs(scan, body, own, seeds_mm, progress)}
+    return Found({"lung_vessels": lung_vessels.vessels_of_lungs(scan, body, own, seeds_mm, progress)})
 
 
-def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import mr_vessels
 
     settings = settings_of(mr_vessels.MrVesselSettings)
-    return {"arterial_tree": mr_vessels.vessels_of_mr(scan, settings, seeds_mm, progress)}
+    return Found({"arterial_tree": mr_vessels.vessels_of_mr(scan, settings, seeds_mm, progress)})
 
 
-def _mr_head(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> dict[str, Mask]:
+def _mr_head(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import mr_head
 
-    return mr_head.head_of_mr(scan, progress)
+    return Found(mr_head.head_of_mr(scan, progress))
 
 
-_Run = Callable[[Upright, tuple[Point, ...], Progress], dict[str, Mask]]
+_Run = Callable[[Upright, tuple[Point, ...], Progress], Found]
 _RUN: Mapping[str, _Run] = {
     "ct-body": _ct_body,
     "ct-bone": _ct_bone,
+    "ct-bones": _ct_bones,
     "cta-vessels": _cta_vessels,
     "ct-lung-vessels": _ct_lung_vessels,
     "mr-vessels": _mr_vessels,

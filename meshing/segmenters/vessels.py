@@ -13,10 +13,10 @@ import numpy as np
 
 from meshing.errors import SegmentationError
 from meshing.plan import Point
-from meshing.progress import Progress
+from meshing.progress import Progress, part
 from meshing.segmenters.aorta import Aorta, AortaSettings, aorta_of
 from meshing.segmenters.blobs import Floats
-from meshing.segmenters.body import BodySettings, find_body
+from meshing.segmenters.body import Body, BodySettings, find_body
 from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts, door_mm2
 from meshing.segmenters.cuts import FIRM, Chosen, cheapest_cut, groups, joined
 from meshing.voxels.morphology import bounding_box, closed, dilated, nearest_of, opened, touching
@@ -24,6 +24,9 @@ from meshing.voxels.seeds import brightness_at, checked_seeds
 from meshing.voxels.upright import Mask, Upright, to_full
 
 WHERE = "preset cta-vessels"
+
+# How far beside a vessel a click may lie: beside the tree that is found without it, and beside any other.
+_NEAR_MM, _BESIDE_MM = 2.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -80,50 +83,91 @@ def arteries_of_ct(scan: Upright, settings: CtaSettings, seeds_mm: tuple[Point, 
         If a seed lies outside the scan or in no contrast, or no tree is found.
     """
     seeds = checked_seeds(scan, seeds_mm, WHERE)
-    most_hu = np.inf
-    if len(seeds):
-        most_hu = brightness_at(scan, seeds, seeds_mm, settings.contrast.least_hu, WHERE)
     progress(0.05, "finding the body")
     body = find_body(scan, settings.body)
     progress(0.25, "telling contrast from bone")
-    bright = bright_parts(scan, body, settings.contrast, most_hu)
-    progress(0.55, "finding the root of the tree")
+    bright = bright_parts(scan, body, settings.contrast)
     aorta = aorta_of(bright, settings.aorta)
-    roots = _roots(bright, scan, seeds, aorta.found, settings.tree)
-    progress(0.6, "cutting the tree free")
+    roots = aorta.found if aorta.found.any() else _largest(bright, settings.tree)
+    usual = np.zeros(scan.voxels.shape, np.bool_, order="F")
+    if roots.any():
+        usual = _tree_from(scan, bright, aorta, roots, settings, part(progress, 0.45, 0.7))
+    elif not len(seeds):
+        raise _no_vessel(bright, settings.tree)
+    # A seed anywhere in the usual tree stands for all of it, so that where the seed lies in it changes nothing.
+    off = ~_lie_in(usual, seeds, scan, bright.threshold_hu)
+    if not off.any():
+        return usual
+    others = tuple(seed for seed, is_off in zip(seeds_mm, off, strict=True) if is_off)
+    own = _tree_of_seeds(scan, body, others, settings, part(progress, 0.7, 1.0))
+    return own if off.all() else usual | own
+
+
+def _tree_of_seeds(
+    scan: Upright, body: Body, seeds_mm: tuple[Point, ...], settings: CtaSettings, progress: Progress
+) -> Mask:
+    """The tree of seeds that lie off the usual one; its threshold is lowered to what they read."""
+    progress(0.0, "following the seeds")
+    seeds = checked_seeds(scan, seeds_mm, WHERE)
+    most_hu = brightness_at(scan, seeds, seeds_mm, settings.contrast.least_hu, WHERE)
+    bright = bright_parts(scan, body, settings.contrast, most_hu)
+    aorta = aorta_of(bright, settings.aorta)
+    seeded = _blobs_at(bright, scan, seeds)
+    first = _cut_free(bright, seeded, aorta, settings)
+    # Grown again from its largest blob, so that every seed in a tree gives the same tree.
+    volume_ml = np.where(first & bright.is_contrast, bright.blobs.volume_ml, 0.0)
+    root: Chosen = (volume_ml == volume_ml.max()) & (volume_ml > 0.0)
+    roots = root if root.any() and (_cut_free(bright, root, aorta, settings) >= seeded).all() else seeded
+    return _tree_from(scan, bright, aorta, roots, settings, part(progress, 0.5, 1.0))
+
+
+def _tree_from(
+    scan: Upright, bright: Bright, aorta: Aorta, roots: Chosen, settings: CtaSettings, progress: Progress
+) -> Mask:
+    """The tree of these roots on the voxels of the scan."""
+    progress(0.0, "cutting the tree free")
     tree = _cut_free(bright, roots, aorta, settings)
     if (tree & aorta.found & ~roots).any():
-        # Seeds in one part of the aorta stand for all of it, also where a dissection narrows the way to the rest.
+        # One part of the aorta stands for all of it, also where a dissection narrows the way to the rest.
         roots = roots | aorta.found
         tree = _cut_free(bright, roots, aorta, settings)
-    progress(0.7, "growing to the vessel wall")
+    progress(0.4, "growing to the vessel wall")
     return _grown(scan, bright, tree, tree & roots, settings.tree)
 
 
-def _roots(bright: Bright, scan: Upright, seeds: Floats, aorta: Chosen, settings: TreeSettings) -> Chosen:
-    """The blobs that the tree starts from, bool per blob."""
-    if len(seeds):
-        seeded = _blobs_at(bright, scan, seeds)
-        return seeded | aorta if (seeded & aorta).any() else seeded
-    if aorta.any():
-        return aorta
+def _largest(bright: Bright, settings: TreeSettings) -> Chosen:
+    """The largest blob of contrast, where there is enough contrast for a tree."""
     contrast_ml = np.where(bright.is_contrast, bright.blobs.volume_ml, 0.0)
-    if contrast_ml.sum() < settings.least_ml:
-        raise SegmentationError(
-            f"no contrast-filled vessel: {contrast_ml.sum():.1f} ml of even brightness above"
-            f" {bright.threshold_hu:.0f} HU, wanted {settings.least_ml:.0f} ml",
-            where=WHERE,
-            hint="is this an angiogram in the arterial phase? Seeds in a vessel help where contrast is weak",
-        )
-    largest: Chosen = contrast_ml == contrast_ml.max()
+    largest: Chosen = (contrast_ml == contrast_ml.max()) & (contrast_ml.sum() >= settings.least_ml)
     return largest
+
+
+def _no_vessel(bright: Bright, settings: TreeSettings) -> SegmentationError:
+    contrast_ml = float(bright.blobs.volume_ml[bright.is_contrast].sum())
+    return SegmentationError(
+        f"no contrast-filled vessel: {contrast_ml:.1f} ml of even brightness above"
+        f" {bright.threshold_hu:.0f} HU, wanted {settings.least_ml:.0f} ml",
+        where=WHERE,
+        hint="is this an angiogram in the arterial phase? Seeds in a vessel help where contrast is weak",
+    )
+
+
+def _lie_in(tree: Mask, seeds: Floats, scan: Upright, threshold_hu: float) -> Chosen:
+    """Which seeds lie in a tree or in its half-filled rim of one voxel, or near it in what is no vessel."""
+    near = np.ceil(_NEAR_MM / np.array(scan.spacing_mm)).astype(int)
+    inside = np.zeros(len(seeds), np.bool_)
+    for number, middle in enumerate(np.round(seeds).astype(int)):
+        reach = near if scan.voxels[tuple(middle)] < threshold_hu else np.ones(3, np.int64)
+        window = tuple(slice(max(0, m - r), m + r + 1) for m, r in zip(middle, reach, strict=True))
+        inside[number] = tree[window].any()
+    return inside
 
 
 def _blobs_at(bright: Bright, scan: Upright, seeds: Floats) -> Chosen:
     """The blob under each seed, or the nearest one within 5 mm that is not bone."""
     numbers, spacing = bright.blobs.numbers, np.array(bright.low.spacing_mm)
     roots = np.zeros(len(bright.blobs) + 1, np.bool_)
-    reach = np.ceil(5.0 / spacing).astype(int)
+    reach = np.ceil(_BESIDE_MM / spacing).astype(int)
     corner = np.array([part.start for part in bright.low.box])
     for seed in seeds:
         block = np.floor((seed - corner + 0.5) / bright.low.factors).astype(int)
@@ -136,7 +180,7 @@ def _blobs_at(bright: Bright, scan: Upright, seeds: Floats) -> Chosen:
         places = np.argwhere((near > 0) & ~bright.is_bone[near])
         if len(places) == 0:
             raise SegmentationError(
-                f"no vessel above {bright.threshold_hu:.0f} HU within 5 mm of the seed",
+                f"no vessel above {bright.threshold_hu:.0f} HU within {_BESIDE_MM:.0f} mm of the seed",
                 where=WHERE,
                 hint="move the seed",
             )
@@ -247,7 +291,7 @@ def _with_arteries_of_organs(bright: Bright, tree: Chosen, roots: Chosen, settin
     blobs = bright.blobs
     core = blobs.mask(tree)
     organ_hu = _organ_hu(bright, roots, settings)
-    shared = (blobs.peak < organ_hu) & ~tree & ~bright.is_bone
+    shared = (blobs.median < organ_hu) & ~tree & ~bright.is_bone
     return touching(core | (blobs.mask(shared) & (bright.values > organ_hu)), core)
 
 

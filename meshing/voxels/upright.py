@@ -51,17 +51,18 @@ class Upright:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel."""
-        return self.grid.voxel_volume_mm3 / 1000.0
+        """Volume of one voxel, the same to the last bit in every storage order."""
+        return float(f"{self.grid.voxel_volume_mm3 / 1000.0:.12g}")
 
 
 def upright(volume: Volume) -> Upright:
     """The scan in patient order."""
     direction = volume.grid.direction
     # The rounding makes the choice independent of the last bits, which differ between storage orders.
-    axes = max(permutations(range(3)), key=lambda p: round(sum(abs(direction[r, p[r]]) for r in range(3)), 6))
+    axes = max(permutations(range(3)), key=lambda p: _alikeness(direction[:, list(p)]))
     reversed_axes = tuple(bool(direction[row, axes[row]] < 0) for row in range(3))
-    spacing = volume.grid.spacing_mm
+    # Rounded, for the last bits differ between storage orders, and so would ties of distances.
+    spacing = volume.grid.spacing_mm.round(9)
     return Upright(
         voxels=_turn(volume.voxels, axes, reversed_axes),
         outside=None if volume.outside is None else _turn(volume.outside, axes, reversed_axes),
@@ -70,6 +71,16 @@ def upright(volume: Volume) -> Upright:
         axes=(axes[0], axes[1], axes[2]),
         reversed_axes=(reversed_axes[0], reversed_axes[1], reversed_axes[2]),
     )
+
+
+def _alikeness(turned: FloatArray) -> tuple[float, ...]:
+    """How nearly the columns of a direction run along x, y, z.
+
+    Where two choices are as good, as for axes at 45 degrees, what no flip of a column changes decides.
+    """
+    along = np.abs(np.diag(turned))
+    leaning = np.diag(turned) * turned[[1, 2, 0], [0, 1, 2]]
+    return (float(along.sum().round(6)), *along.round(6).tolist(), *leaning.round(6).tolist())
 
 
 def to_storage(mask: Mask, scan: Upright) -> Mask:
@@ -86,7 +97,9 @@ def to_upright_index(points_mm: npt.ArrayLike, scan: Upright) -> FloatArray:
     for column, back in enumerate(scan.reversed_axes):
         if back:
             index[:, column] = scan.voxels.shape[column] - 1 - index[:, column]
-    return index
+    # A seed half way between two voxels falls to the same one in every storage order.
+    rounded: FloatArray = np.round(index, 6)
+    return rounded
 
 
 def _turn(array: npt.NDArray[np.generic], axes: tuple[int, ...], reversed_axes: tuple[bool, ...]) -> Voxels:

@@ -96,3 +96,29 @@ def test_masks_on_blocks_of_a_box_come_back_inside_that_box_alone() -> None:
     assert full[1:6, 2:9, 0:3].all()
     assert to_coarse(full, low).all()
     assert not to_coarse(~full, low).any()
+
+
+def turned_about(axis: int, degrees: float) -> Volume:
+    """Numbered voxels of odd spacings on a grid turned about one patient axis."""
+    volume = numbered((5, 6, 7), (0.7, 1.1, 1.3))
+    angle, (one, other) = np.deg2rad(degrees), [a for a in range(3) if a != axis]
+    turn = np.eye(4)
+    turn[[one, other], [one, other]] = np.cos(angle)
+    turn[one, other], turn[other, one] = -np.sin(angle), np.sin(angle)
+    return Volume(volume.voxels, type(volume.grid)(volume.grid.shape, turn @ volume.grid.voxel_to_patient), "CT", "HU")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("degrees", [20.0, 45.0, 135.0])
+def test_all_that_a_segmenter_sees_is_the_same_to_the_last_bit_in_all_48_storage_orders(
+    axis: int, degrees: float
+) -> None:
+    """Voxels, spacing, voxel volume, and a seed half way between voxels; at 45 degrees either axis would do."""
+    known = Known(turned_about(axis, degrees), {})
+    first = upright(known.volume)
+    seed = known.volume.grid.to_patient((2.5, 1.5, 3.5))
+    for grid in orders(known):
+        scan = upright(reordered(known, grid).volume)
+        np.testing.assert_array_equal(scan.voxels, first.voxels)
+        assert (scan.spacing_mm, scan.voxel_ml) == (first.spacing_mm, first.voxel_ml)
+        np.testing.assert_array_equal(np.floor(to_upright_index(seed, scan)), np.floor(to_upright_index(seed, first)))
