@@ -1,0 +1,211 @@
+"""Segments of voxels become smooth lines through the middle of the lumen, which meet in common nodes.
+
+In: a `Lumen` and segments of its skeleton. Out: a `Line` for each, in the lumen's mm. Within the sphere of a node there
+is no middle of one vessel: there a line leads smoothly from the node to where its own vessel begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from meshing.frames import FloatArray
+from meshing.progress import Progress
+from meshing.vessels.centreline import STEP_VOXELS, arc_of, on_ridge, resampled, smoothed, tangents, trimmed
+from meshing.vessels.lattice import Floats
+from meshing.vessels.lumen import Lumen
+from meshing.vessels.segments import Segment
+
+_ROUGH_VOXELS = 4.0
+_SMOOTH_VOXELS, _SMOOTH_RADII = 5.0, 3.0
+_HELD = 1e4
+_NODE_RADII = 0.5
+_ROUNDS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A segment's centreline.
+
+    Parameters
+    ----------
+    points
+        (N, 3).
+    radius_mm
+        (N,), 0 until it is measured.
+    parent
+        Number of the line that it comes from, or -1.
+    start, end
+        Numbers of its nodes.
+    own_from, own_to
+        The points between lie in no other line's spheres, and before the next node.
+    """
+
+    points: FloatArray
+    radius_mm: FloatArray
+    parent: int
+    start: int
+    end: int
+    own_from: int
+    own_to: int
+
+
+def lines_of(
+    lumen: Lumen, segments: list[Segment], places: Floats, radii: Floats, progress: Progress
+) -> list[Line]:
+    """The centrelines of segments."""
+    lines = _rough(lumen, segments, places)
+    lines = _measured(lumen, [_without_caps(line, lines) for line in _measured(lumen, lines)])
+    for turn in range(_ROUNDS):
+        lines = _in_own_range(lines)
+        progress(0.78 + 0.08 * turn, "finding the middle")
+        nodes, middles = _middles(lumen, lines)
+        lines = _measured(lumen, [
+            _through(lumen, line, middle, nodes) for line, middle in zip(lines, middles, strict=True)
+        ])  # fmt: skip
+    lines = _measured(lumen, [_without_caps(line, lines) for line in lines])
+    return _in_own_range(lines)
+
+
+def _rough(lumen: Lumen, segments: list[Segment], places: Floats) -> list[Line]:
+    """Lines along the voxels, without their stairs."""
+    step = STEP_VOXELS * lumen.voxel_mm
+    numbers: dict[int, int] = {}
+    lines = []
+    for segment in segments:
+        start, end = (numbers.setdefault(int(segment.entries[at]), len(numbers)) for at in (0, -1))
+        points = resampled(places[segment.entries], step)
+        weights = np.ones(len(points))
+        weights[[0, -1]] = _HELD
+        points = smoothed(points, weights, _ROUGH_VOXELS / STEP_VOXELS)
+        lines.append(Line(points, np.zeros(len(points)), segment.parent, start, end, 0, len(points) - 1))
+    return lines
+
+
+def _measured(lumen: Lumen, lines: list[Line]) -> list[Line]:
+    """The lines with their radii."""
+    depth = lumen.depth_mm(np.concatenate([line.points for line in lines]))
+    bounds = np.cumsum([0, *(len(line.points) for line in lines)])
+    return [replace(line, radius_mm=depth[a:b]) for line, (a, b) in zip(lines, pairwise(bounds), strict=True)]
+
+
+def _without_caps(line: Line, lines: list[Line]) -> Line:
+    """The line from and to where its vessel's wall is round it: the caps of open ends are cut off."""
+    fans = sum(other.start == line.end for other in lines)
+    first, last = 0, len(line.points) - 1
+    arc = arc_of(line.points)
+    if line.parent < 0 and sum(other.start == line.start for other in lines) == 1:
+        first = trimmed(line.radius_mm, arc, at_start=True)
+    if fans == 0:
+        last = trimmed(line.radius_mm, arc, at_start=False)
+    if last - first < 2:
+        return line
+    keep = slice(first, last + 1)
+    return replace(line, points=line.points[keep], radius_mm=line.radius_mm[keep], own_from=0, own_to=last - first)
+
+
+def _in_own_range(lines: list[Line]) -> list[Line]:
+    """The lines with the range in which they lie in no other's spheres."""
+    found = []
+    for number, line in enumerate(lines):
+        others = [
+            other
+            for at, other in enumerate(lines)
+            if at != number and (at == line.parent or other.start == line.start)
+        ]
+        goes_on = [other for other in lines if other.start == line.end]
+        own_from = _leaves(line, others)
+        own_to = len(line.points) - 1
+        if goes_on:
+            away = np.linalg.norm(line.points - line.points[-1], axis=1)
+            far = np.flatnonzero(away > _NODE_RADII * line.radius_mm[-1])
+            own_to = int(far[-1]) if len(far) else own_from
+        found.append(replace(line, own_from=own_from, own_to=max(own_to, own_from)))
+    return found
+
+
+def _leaves(line: Line, others: list[Line]) -> int:
+    """The first point after the line has left all spheres of others for good."""
+    from scipy.spatial import cKDTree
+
+    if not others:
+        return 0
+    points = np.concatenate([other.points for other in others])
+    radii = np.concatenate([other.radius_mm for other in others])
+    near = np.linalg.norm(points - line.points[0], axis=1) < 4.0 * radii.max() + line.radius_mm.max()
+    points, radii = points[near], radii[near]
+    if not len(points):
+        return 0
+    away, index = cKDTree(points).query(line.points, k=min(8, len(points)))
+    is_within = (away.reshape(len(line.points), -1) < radii[index].reshape(len(line.points), -1)).any(axis=1)
+    outside = np.flatnonzero(~is_within)
+    return int(outside[0]) if len(outside) else len(line.points) - 1
+
+
+def _middles(lumen: Lumen, lines: list[Line]) -> tuple[dict[int, FloatArray], list[FloatArray]]:
+    """Where nodes lie, and the points of each line's own range moved to the ridge."""
+    ranges = [np.arange(line.own_from, line.own_to + 1) for line in lines]
+    points = np.concatenate([line.points[own] for line, own in zip(lines, ranges, strict=True)])
+    along = np.concatenate([tangents(line.points)[own] for line, own in zip(lines, ranges, strict=True)])
+    moved = on_ridge(lumen, points, along)
+    bounds = np.cumsum([0, *(len(own) for own in ranges)])
+    middles = [moved[a:b] for a, b in pairwise(bounds)]
+    return _nodes(lines, middles), middles
+
+
+def _nodes(lines: list[Line], middles: list[FloatArray]) -> dict[int, FloatArray]:
+    """Where three or more lines meet: the point nearest to the straight continuations of all."""
+    nodes = {}
+    for node in sorted({line.start for line in lines}):
+        axes = []
+        for line, middle in zip(lines, middles, strict=True):
+            reach = max(4, int(np.ceil(line.radius_mm[line.own_from : line.own_to + 1].mean()
+                                       / max(_step(line), 1e-9))))  # fmt: skip
+            if line.start == node:
+                axes.append((middle[: reach + 1], line.points[0]))
+            elif line.end == node:
+                axes.append((middle[-reach - 1 :], line.points[-1]))
+        if len(axes) > 2:
+            nodes[node] = _meeting(axes)
+    return nodes
+
+
+def _step(line: Line) -> float:
+    return float(np.linalg.norm(np.diff(line.points, axis=0), axis=1).mean()) if len(line.points) > 1 else 0.0
+
+
+def _meeting(axes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Least squares of the distances from the axes, held near the place where the voxels' ways met."""
+    rough = axes[0][1]
+    spread = 0.05 * np.eye(3)
+    target = spread @ rough
+    for points, _ in axes:
+        if len(points) < 3:
+            continue
+        middle = points.mean(axis=0)
+        _, _, rows = np.linalg.svd(points - middle)
+        flat = np.eye(3) - np.outer(rows[0], rows[0])
+        spread = spread + flat
+        target = target + flat @ middle
+    meeting: FloatArray = np.linalg.solve(spread, target)
+    return meeting
+
+
+def _through(lumen: Lumen, line: Line, middle: FloatArray, nodes: dict[int, FloatArray]) -> Line:
+    """A smooth line through its middle and its nodes."""
+    points, weights = line.points.copy(), np.zeros(len(line.points))
+    own = slice(line.own_from, line.own_to + 1)
+    points[own] = middle
+    weights[own] = 1.0
+    for at, node in ((0, line.start), (-1, line.end)):
+        if node in nodes:
+            points[at] = nodes[node]
+            weights[at] = _HELD
+    if not weights.any() or len(points) < 4:
+        return replace(line, points=points)
+    step = STEP_VOXELS * lumen.voxel_mm
+    passed = max(_SMOOTH_VOXELS * lumen.voxel_mm, _SMOOTH_RADII * float(line.radius_mm[own].mean())) / step
+    smooth = resampled(smoothed(points, weights, passed), step)
+    return replace(line, points=smooth, radius_mm=np.zeros(len(smooth)), own_from=0, own_to=len(smooth) - 1)
