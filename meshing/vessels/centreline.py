@@ -17,15 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.frames import FloatArray
+from meshing.vessels.across import Planes, widest_places
 from meshing.vessels.lumen import Lumen
 
 Weights = npt.NDArray[np.float64]
 
 STEP_VOXELS = 0.5
-_TURNS = np.arange(8) * (np.pi / 4)
-_ROUNDS = 26
-_TETHER = 0.02
-"""Where the lumen is flat its widest place is not one point: what is lost by staying is this share of what is gained."""
 
 
 def resampled(points: FloatArray, step_mm: float) -> FloatArray:
@@ -87,37 +84,10 @@ def across(along: FloatArray) -> Across:
 
 
 def on_ridge(lumen: Lumen, points: FloatArray, along: FloatArray) -> FloatArray:
-    """Points (N, 3) moved across the line to where the distance from the wall is largest.
-
-    A step never leaves the sphere round its point, so it never leaves the lumen.
-    """
+    """Points (N, 3) moved across the line to the middle of the largest circle that fits into the lumen there."""
     one, other = across(along)
-    best = points.copy()
-    depth = lumen.depth_mm(best)
-    reach = 0.5 * depth
-    start, room = points.copy(), np.maximum(depth, lumen.voxel_mm)
-    least = 0.01 * lumen.voxel_mm
-    merit = depth.copy()
-    for turn in range(_ROUNDS):
-        live = np.flatnonzero(reach > least)
-        if not len(live):
-            break
-        angles = (_TURNS + (turn % 2) * np.pi / 8)[:, None, None]  # other directions every second time
-        ways = np.cos(angles) * one[live] + np.sin(angles) * other[live]
-        tried = best[live] + reach[live, None] * ways
-        found = lumen.depth_mm(tried.reshape(-1, 3)).reshape(8, -1)
-        away = np.linalg.norm(tried - start[live], axis=2)
-        worth = found - _TETHER * away**2 / room[live]
-        worth[away > 2.0 * room[live]] = -np.inf
-        pick = worth.argmax(axis=0)
-        chosen = np.arange(len(live))
-        is_better = worth[pick, chosen] > merit[live] + 1e-9
-        moved = live[is_better]
-        best[moved] = tried[pick, chosen][is_better]
-        merit[moved] = worth[pick, chosen][is_better]
-        reach[live[~is_better]] *= 0.5
-        reach[moved] = np.minimum(reach[moved], 0.5 * np.maximum(found[pick, chosen][is_better], least))
-    return best
+    reach = 2.5 * lumen.depth_mm(points) + 4.0 * lumen.voxel_mm
+    return widest_places(Planes(points, one, other, reach), lumen.wall)
 
 
 def trimmed(radius_mm: FloatArray, arc_mm: FloatArray, *, at_start: bool) -> int:
