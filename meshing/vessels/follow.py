@@ -129,30 +129,30 @@ def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) ->
     reached = cheapest_ways(lattice, _price(radius, lumen.voxel_mm), starts)
     skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), np.zeros(0, np.int64))
     tips = np.setdiff1d(np.arange(len(skeleton.rows)), skeleton.before)
+    fans = np.bincount(skeleton.before[skeleton.before >= 0], minlength=len(skeleton.rows))
     best: dict[int, tuple[float, int]] = {}
     for tip in tips.tolist():
         row = int(skeleton.rows[tip])
-        thickness = _thickness(lattice, skeleton, radius, tip)
+        thickness = _thickness(lattice, skeleton, fans, radius, tip)
         if thickness > best.get(int(part[row]), (-1.0, 0))[0] + 1e-6:
             best[int(part[row])] = (thickness, row)
     return np.array([best[number][1] if number in best else starts[number] for number in range(len(starts))], np.int64)
 
 
-def _thickness(lattice: Lattice, skeleton: Skeleton, radius: Floats, tip: int) -> float:
-    """Median radius of the last stretch before a tip, past its cap, three times as long as that is wide."""
-    radii, arc = [], [0.0]
-    entry = tip
-    while entry >= 0:
-        radii.append(float(radius[skeleton.rows[entry]]))
-        if arc[-1] > 4.0 * max(radii):
-            break
-        back = int(skeleton.before[entry])
-        if back >= 0:
-            step = lattice.places[skeleton.rows[entry]] - lattice.places[skeleton.rows[back]]
-            arc.append(arc[-1] + float(np.linalg.norm(step)))
-        entry = back
-    past = [r for r, s in zip(radii, arc, strict=False) if s >= max(radii)]
-    return float(np.median(past or radii))
+def _thickness(lattice: Lattice, skeleton: Skeleton, fans: Index, radius: Floats, tip: int) -> float:
+    """Median radius of the last stretch before a tip: past its cap, four times as long as wide, and of no fork."""
+    way = [tip]
+    while (back := int(skeleton.before[way[-1]])) >= 0 and fans[way[-1]] < 2:
+        way.append(back)
+    rows = skeleton.rows[way]
+    radii, places = radius[rows], lattice.places[rows]
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=1))])
+    is_own = np.linalg.norm(places - places[-1], axis=1) >= radii[-1]
+    if not is_own.any():
+        return float(radii[0])
+    wide = float(np.median(radii[is_own]))
+    past = is_own & (arc >= wide) & (arc <= 5.0 * wide)
+    return float(np.median(radii[past if past.any() else is_own]))
 
 
 def _require_connected(lumen: Lumen, part: Index, ends: Ends, tips_mm: tuple[Point, ...]) -> None:

@@ -13,16 +13,20 @@ import numpy as np
 
 from meshing.frames import FloatArray
 from meshing.progress import Progress
-from meshing.vessels.centreline import STEP_VOXELS, arc_of, on_ridge, resampled, smoothed, tangents, trimmed
+from meshing.vessels.across import Planes, first_walls
+from meshing.vessels.centreline import STEP_VOXELS, across, arc_of, on_ridge, resampled, smoothed, tangents, trimmed
 from meshing.vessels.lattice import Floats
 from meshing.vessels.lumen import Lumen
 from meshing.vessels.segments import Segment
 
 _ROUGH_VOXELS = 4.0
 _SMOOTH_VOXELS, _SMOOTH_RADII = 5.0, 3.0
-_HELD = 1e4
+_HELD, _LED = 1e4, 0.03  # weights of nodes, and of points between a node and where a line's own vessel begins
 _NODE_RADII = 0.5
 _ROUNDS = 2
+_STUB_RADII = 0.75
+_RAYS, _HARMONICS = 48, 3
+_ROUGH_MOST = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +63,14 @@ def lines_of(
     lines = _rough(lumen, segments, places)
     lines = _measured(lumen, [_without_caps(line, lines) for line in _measured(lumen, lines)])
     for turn in range(_ROUNDS):
-        lines = _in_own_range(lines)
+        lines = _pruned(_in_own_range(lines))
         progress(0.78 + 0.08 * turn, "finding the middle")
         nodes, middles = _middles(lumen, lines)
         lines = _measured(lumen, [
             _through(lumen, line, middle, nodes) for line, middle in zip(lines, middles, strict=True)
         ])  # fmt: skip
-    lines = _measured(lumen, [_without_caps(line, lines) for line in lines])
-    return _in_own_range(lines)
+    lines = _in_own_range(_measured(lumen, [_without_caps(line, lines) for line in lines]))
+    return _smooth_radii(lumen, lines)
 
 
 def _rough(lumen: Lumen, segments: list[Segment], places: Floats) -> list[Line]:
@@ -124,6 +128,73 @@ def _in_own_range(lines: list[Line]) -> list[Line]:
             own_to = int(far[-1]) if len(far) else own_from
         found.append(replace(line, own_from=own_from, own_to=max(own_to, own_from)))
     return found
+
+
+def _pruned(lines: list[Line]) -> list[Line]:
+    """The lines without ends that hardly leave the spheres of others; what is then no fork becomes one line."""
+    while True:
+        starts = {line.start for line in lines}
+        stubs = [
+            number
+            for number, line in enumerate(lines)
+            if line.end not in starts and line.parent >= 0 and _own_mm(line) < _STUB_RADII * line.radius_mm[-1]
+        ]
+        if not stubs:
+            return lines
+        shortest = min(stubs, key=lambda number: _own_mm(lines[number]))
+        lines = _without(lines, shortest)
+
+
+def _own_mm(line: Line) -> float:
+    arc = arc_of(line.points)
+    return float(arc[-1] - arc[line.own_from])
+
+
+def _without(lines: list[Line], gone: int) -> list[Line]:
+    """The lines without one; its parent and its only sister become one line."""
+    start, parent = lines[gone].start, lines[gone].parent
+    sisters = [number for number, line in enumerate(lines) if line.start == start and number != gone]
+    place = {-1: -1}
+    kept: list[Line] = []
+    for number, line in enumerate(lines):
+        if number == gone:
+            continue
+        if len(sisters) == 1 and number == sisters[0]:
+            before = kept[place[parent]]
+            whole = replace(
+                before,
+                points=np.vstack([before.points, line.points[1:]]),
+                radius_mm=np.concatenate([before.radius_mm, line.radius_mm[1:]]),
+                end=line.end,
+                own_to=len(before.points) - 1 + line.own_to,
+            )
+            kept[place[parent]] = whole
+            place[number] = place[parent]
+            continue
+        place[number] = len(kept)
+        kept.append(replace(line, parent=place[line.parent]))
+    return kept
+
+
+def _smooth_radii(lumen: Lumen, lines: list[Line]) -> list[Line]:
+    """The lines with the roughness of a wall that was drawn from voxels taken out of their radii.
+
+    A sphere stops at the innermost of all bumps. How much narrower the bumps make the vessel than its smooth shape is
+    measured across it: the least distance to the wall of all angles, against that of the lowest harmonics of the same.
+    """
+    points = np.concatenate([line.points for line in lines])
+    along = np.concatenate([tangents(line.points) for line in lines])
+    radii = np.concatenate([line.radius_mm for line in lines])
+    one, other = across(along)
+    reach = 3.0 * radii + 4.0 * lumen.voxel_mm
+    far = first_walls(Planes(points, one, other, reach), lumen.wall, _RAYS)
+    is_round = np.isfinite(far).all(axis=1) & (np.nan_to_num(far, nan=np.inf).max(axis=1) < 2.5 * radii)
+    waves = np.fft.rfft(np.where(is_round[:, None], far, 1.0), axis=1)
+    waves[:, _HARMONICS + 1 :] = 0.0
+    rough = np.fft.irfft(waves, _RAYS, axis=1).min(axis=1) - np.where(is_round[:, None], far, 1.0).min(axis=1)
+    added = np.where(is_round, np.clip(rough, 0.0, _ROUGH_MOST * lumen.voxel_mm), 0.0)
+    bounds = np.cumsum([0, *(len(line.points) for line in lines)])
+    return [replace(line, radius_mm=(radii + added)[a:b]) for line, (a, b) in zip(lines, pairwise(bounds), strict=True)]
 
 
 def _leaves(line: Line, others: list[Line]) -> int:
@@ -195,7 +266,7 @@ def _meeting(axes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
 
 def _through(lumen: Lumen, line: Line, middle: FloatArray, nodes: dict[int, FloatArray]) -> Line:
     """A smooth line through its middle and its nodes."""
-    points, weights = line.points.copy(), np.zeros(len(line.points))
+    points, weights = line.points.copy(), np.full(len(line.points), _LED)
     own = slice(line.own_from, line.own_to + 1)
     points[own] = middle
     weights[own] = 1.0
@@ -203,7 +274,7 @@ def _through(lumen: Lumen, line: Line, middle: FloatArray, nodes: dict[int, Floa
         if node in nodes:
             points[at] = nodes[node]
             weights[at] = _HELD
-    if not weights.any() or len(points) < 4:
+    if len(points) < 4:
         return replace(line, points=points)
     step = STEP_VOXELS * lumen.voxel_mm
     passed = max(_SMOOTH_VOXELS * lumen.voxel_mm, _SMOOTH_RADII * float(line.radius_mm[own].mean())) / step
