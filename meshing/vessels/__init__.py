@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
-from meshing.vessels.follow import follow
+from meshing.vessels.follow import followed
 from meshing.vessels.lumen import Lumen, lumen_of_mask, lumen_of_surface
 from meshing.vessels.nouns import Branch, Loop, Node, VesselTree, joined, routes
 from meshing.volume import Grid, Volume
@@ -63,4 +63,4 @@ def tree_of_lumen(
     lumen: Lumen, *, roots_mm: tuple[Point, ...] = (), tips_mm: tuple[Point, ...] = (), progress: Progress = silent
 ) -> VesselTree:
     """The tree of a lumen; as `vessel_tree`."""
-    return follow(lumen, roots_mm, tips_mm, progress)
+    return followed(lumen, roots_mm, tips_mm, progress)

@@ -51,11 +51,9 @@ def smoothed(points: FloatArray, weights: Weights, passed_steps: float) -> Float
     row = np.array([1.0])
     for _ in range(order):
         row = np.convolve(row, [1.0, -1.0])
-    for first in range(len(points) - order):
-        for lag in range(order + 1):
-            # upper form: bands[order - lag, j] is the entry (j - lag, j)
-            columns = np.arange(lag, order + 1)
-            bands[order - lag, first + columns] += penalty * row[columns] * row[columns - lag]
+    for lag in range(order + 1):
+        for at in range(lag, order + 1):  # upper form: bands[order - lag, j] is the entry (j - lag, j)
+            bands[order - lag, at : len(points) - order + at] += penalty * row[at] * row[at - lag]
     bands[order] += np.maximum(weights, 1e-9)
     smooth: FloatArray = solveh_banded(bands, np.maximum(weights, 1e-9)[:, None] * points)
     return smooth

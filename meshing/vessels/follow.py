@@ -49,7 +49,7 @@ class Ends:
     tips: Index
 
 
-def follow(
+def followed(
     lumen: Lumen, roots_mm: tuple[Point, ...], tips_mm: tuple[Point, ...], progress: Progress
 ) -> VesselTree:
     """The tree of a lumen.
@@ -126,11 +126,15 @@ def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) ->
     """The thickest end of every part."""
     order = np.lexsort((np.arange(len(part)), -radius.round(6), part))
     starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]
-    reached = cheapest_ways(lattice, _price(radius, lumen.voxel_mm), starts)
+    price = _price(radius, lumen.voxel_mm)
+    far = cheapest_ways(lattice, price, starts).length_mm
+    order = np.lexsort((np.arange(len(part)), -far.round(6), part))
+    starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]  # an end each: none is hidden in its sphere
+    reached = cheapest_ways(lattice, price, starts)
     skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), np.zeros(0, np.int64))
-    tips = np.setdiff1d(np.arange(len(skeleton.rows)), skeleton.before)
     fans = np.bincount(skeleton.before[skeleton.before >= 0], minlength=len(skeleton.rows))
     best: dict[int, tuple[float, int]] = {}
+    tips = np.flatnonzero((fans == 0) | ((fans == 1) & (skeleton.before < 0)))
     for tip in tips.tolist():
         row = int(skeleton.rows[tip])
         thickness = _thickness(lattice, skeleton, fans, radius, tip)
@@ -140,10 +144,20 @@ def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) ->
 
 
 def _thickness(lattice: Lattice, skeleton: Skeleton, fans: Index, radius: Floats, tip: int) -> float:
-    """Median radius of the last stretch before a tip: past its cap, four times as long as wide, and of no fork."""
-    way = [tip]
-    while (back := int(skeleton.before[way[-1]])) >= 0 and fans[way[-1]] < 2:
-        way.append(back)
+    """Median radius of the last stretch before an end: past its cap, four times as long as wide, and of no fork."""
+    way, at = [tip], tip
+    onward = -1
+    if skeleton.before[tip] < 0:  # the start: it is walked from there outward
+        onward = int(np.flatnonzero(skeleton.before == tip)[0])
+    while True:
+        at = int(skeleton.before[at]) if onward < 0 else onward
+        if at < 0:
+            break
+        way.append(at)
+        if fans[at] != 1:
+            break
+        if onward >= 0:
+            onward = int(np.flatnonzero(skeleton.before == at)[0])
     rows = skeleton.rows[way]
     radii, places = radius[rows], lattice.places[rows]
     arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=1))])

@@ -18,6 +18,7 @@ from meshing.vessels.centreline import STEP_VOXELS, across, arc_of, on_ridge, re
 from meshing.vessels.lattice import Floats
 from meshing.vessels.lumen import Lumen
 from meshing.vessels.segments import Segment
+from meshing.voxels.upright import Mask
 
 _ROUGH_VOXELS = 4.0
 _SMOOTH_VOXELS, _SMOOTH_RADII = 5.0, 3.0
@@ -26,7 +27,7 @@ _NODE_RADII = 0.5
 _ROUNDS = 2
 _STUB_RADII = 0.75
 _RAYS, _HARMONICS = 48, 3
-_ROUGH_MOST = 0.3
+_ROUGH_MOST, _EVEN_POINTS = 0.3, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,9 @@ def lines_of(
 ) -> list[Line]:
     """The centrelines of segments."""
     lines = _rough(lumen, segments, places)
-    lines = _measured(lumen, [_without_caps(line, lines) for line in _measured(lumen, lines)])
+    lines = _measured(lumen, lines)
+    from_node = _by_start(lines)
+    lines = [_without_caps(line, from_node) for line in lines]
     for turn in range(_ROUNDS):
         lines = _pruned(_in_own_range(lines))
         progress(0.78 + 0.08 * turn, "finding the middle")
@@ -69,7 +72,8 @@ def lines_of(
         lines = _measured(lumen, [
             _through(lumen, line, middle, nodes) for line, middle in zip(lines, middles, strict=True)
         ])  # fmt: skip
-    lines = _in_own_range(_measured(lumen, [_without_caps(line, lines) for line in lines]))
+    from_node = _by_start(lines)
+    lines = _in_own_range([_without_caps(line, from_node) for line in lines])
     return _smooth_radii(lumen, lines)
 
 
@@ -95,14 +99,13 @@ def _measured(lumen: Lumen, lines: list[Line]) -> list[Line]:
     return [replace(line, radius_mm=depth[a:b]) for line, (a, b) in zip(lines, pairwise(bounds), strict=True)]
 
 
-def _without_caps(line: Line, lines: list[Line]) -> Line:
+def _without_caps(line: Line, from_node: dict[int, list[int]]) -> Line:
     """The line from and to where its vessel's wall is round it: the caps of open ends are cut off."""
-    fans = sum(other.start == line.end for other in lines)
     first, last = 0, len(line.points) - 1
     arc = arc_of(line.points)
-    if line.parent < 0 and sum(other.start == line.start for other in lines) == 1:
+    if line.parent < 0 and len(from_node[line.start]) == 1:
         first = trimmed(line.radius_mm, arc, at_start=True)
-    if fans == 0:
+    if line.end not in from_node:
         last = trimmed(line.radius_mm, arc, at_start=False)
     if last - first < 2:
         return line
@@ -112,21 +115,25 @@ def _without_caps(line: Line, lines: list[Line]) -> Line:
 
 def _in_own_range(lines: list[Line]) -> list[Line]:
     """The lines with the range in which they lie in no other's spheres."""
+    from_node = _by_start(lines)
     found = []
     for number, line in enumerate(lines):
-        others = [
-            other
-            for at, other in enumerate(lines)
-            if at != number and (at == line.parent or other.start == line.start)
-        ]
-        goes_on = [other for other in lines if other.start == line.end]
-        own_from = _leaves(line, others)
+        others = [lines[at] for at in from_node[line.start] if at != number]
+        own_from = _leaves(line, [*others, *([lines[line.parent]] if line.parent >= 0 else [])])
         own_to = len(line.points) - 1
-        if goes_on:
+        if line.end in from_node:
             away = np.linalg.norm(line.points - line.points[-1], axis=1)
             far = np.flatnonzero(away > _NODE_RADII * line.radius_mm[-1])
             own_to = int(far[-1]) if len(far) else own_from
         found.append(replace(line, own_from=own_from, own_to=max(own_to, own_from)))
+    return found
+
+
+def _by_start(lines: list[Line]) -> dict[int, list[int]]:
+    """Numbers of the lines that begin at each node."""
+    found: dict[int, list[int]] = {}
+    for number, line in enumerate(lines):
+        found.setdefault(line.start, []).append(number)
     return found
 
 
@@ -189,12 +196,23 @@ def _smooth_radii(lumen: Lumen, lines: list[Line]) -> list[Line]:
     reach = 3.0 * radii + 4.0 * lumen.voxel_mm
     far = first_walls(Planes(points, one, other, reach), lumen.wall, _RAYS)
     is_round = np.isfinite(far).all(axis=1) & (np.nan_to_num(far, nan=np.inf).max(axis=1) < 2.5 * radii)
+    bounds = np.cumsum([0, *(len(line.points) for line in lines)])
+    for first, last in pairwise(bounds):
+        far[first:last] = _evened(far[first:last], is_round[first:last])
     waves = np.fft.rfft(np.where(is_round[:, None], far, 1.0), axis=1)
     waves[:, _HARMONICS + 1 :] = 0.0
-    rough = np.fft.irfft(waves, _RAYS, axis=1).min(axis=1) - np.where(is_round[:, None], far, 1.0).min(axis=1)
-    added = np.where(is_round, np.clip(rough, 0.0, _ROUGH_MOST * lumen.voxel_mm), 0.0)
-    bounds = np.cumsum([0, *(len(line.points) for line in lines)])
+    smooth = np.fft.irfft(waves, _RAYS, axis=1).min(axis=1)
+    added = np.where(is_round, np.clip(smooth - radii, 0.0, _ROUGH_MOST * lumen.voxel_mm), 0.0)
     return [replace(line, radius_mm=(radii + added)[a:b]) for line, (a, b) in zip(lines, pairwise(bounds), strict=True)]
+
+
+def _evened(far: Floats, is_round: Mask) -> Floats:
+    """Distances (N, rays) averaged along a line, over about two voxels, among those that are round."""
+    from scipy.ndimage import gaussian_filter1d
+
+    weight = gaussian_filter1d(is_round.astype(np.float64), _EVEN_POINTS, axis=0, mode="nearest")
+    total = gaussian_filter1d(np.where(is_round[:, None], far, 0.0), _EVEN_POINTS, axis=0, mode="nearest")
+    return np.where(is_round[:, None], total / np.maximum(weight, 1e-6)[:, None], far)
 
 
 def _leaves(line: Line, others: list[Line]) -> int:
@@ -223,44 +241,37 @@ def _middles(lumen: Lumen, lines: list[Line]) -> tuple[dict[int, FloatArray], li
     moved = on_ridge(lumen, points, along)
     bounds = np.cumsum([0, *(len(own) for own in ranges)])
     middles = [moved[a:b] for a, b in pairwise(bounds)]
-    return _nodes(lines, middles), middles
+    return _nodes(lines, middles, STEP_VOXELS * lumen.voxel_mm), middles
 
 
-def _nodes(lines: list[Line], middles: list[FloatArray]) -> dict[int, FloatArray]:
+def _nodes(lines: list[Line], middles: list[FloatArray], step_mm: float) -> dict[int, FloatArray]:
     """Where three or more lines meet: the point nearest to the straight continuations of all."""
-    nodes = {}
-    for node in sorted({line.start for line in lines}):
-        axes = []
-        for line, middle in zip(lines, middles, strict=True):
-            reach = max(4, int(np.ceil(line.radius_mm[line.own_from : line.own_to + 1].mean()
-                                       / max(_step(line), 1e-9))))  # fmt: skip
-            if line.start == node:
-                axes.append((middle[: reach + 1], line.points[0]))
-            elif line.end == node:
-                axes.append((middle[-reach - 1 :], line.points[-1]))
-        if len(axes) > 2:
-            nodes[node] = _meeting(axes)
-    return nodes
+    axes: dict[int, list[FloatArray]] = {}
+    rough: dict[int, tuple[FloatArray, float]] = {}
+    for line, middle in zip(lines, middles, strict=True):
+        radius = float(line.radius_mm[line.own_from : line.own_to + 1].mean())
+        reach = max(4, int(np.ceil(radius / step_mm))) + 1
+        for node, at, piece in ((line.start, 0, middle[:reach]), (line.end, -1, middle[-reach:])):
+            axes.setdefault(node, []).append(piece)
+            rough[node] = (line.points[at], float(line.radius_mm[at]))
+    return {node: _meeting(found, *rough[node]) for node, found in axes.items() if len(found) > 2}
 
 
-def _step(line: Line) -> float:
-    return float(np.linalg.norm(np.diff(line.points, axis=0), axis=1).mean()) if len(line.points) > 1 else 0.0
-
-
-def _meeting(axes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
-    """Least squares of the distances from the axes, held near the place where the voxels' ways met."""
-    rough = axes[0][1]
+def _meeting(axes: list[FloatArray], rough: FloatArray, radius_mm: float) -> FloatArray:
+    """Least squares of the distances from the axes, no farther than half a radius from where the voxels' ways met."""
     spread = 0.05 * np.eye(3)
     target = spread @ rough
-    for points, _ in axes:
-        if len(points) < 3:
+    for points in axes:
+        if len(points) < 4:
             continue
         middle = points.mean(axis=0)
         _, _, rows = np.linalg.svd(points - middle)
         flat = np.eye(3) - np.outer(rows[0], rows[0])
         spread = spread + flat
         target = target + flat @ middle
-    meeting: FloatArray = np.linalg.solve(spread, target)
+    away = np.linalg.solve(spread, target) - rough
+    far = float(np.linalg.norm(away))
+    meeting: FloatArray = rough + away * min(1.0, _NODE_RADII * radius_mm / max(far, 1e-9))
     return meeting
 
 
