@@ -55,7 +55,9 @@ def _arrays(planes: Planes) -> tuple[FloatArray, ...]:
 
 
 @kernel
-def _to_widest(first: int, last: int, points: Array, one: Array, other: Array, reach: Array, wall: Any, moved: Array) -> None:
+def _to_widest(
+    first: int, last: int, points: Array, one: Array, other: Array, reach: Array, wall: Any, moved: Array
+) -> None:
     segments = np.empty((256, 4))
     for row in range(first, last):
         segments, count = _cut(points[row], one[row], other[row], reach[row], wall, segments)
@@ -88,7 +90,9 @@ def _to_widest(first: int, last: int, points: Array, one: Array, other: Array, r
 
 
 @kernel
-def _to_walls(first: int, last: int, points: Array, one: Array, other: Array, reach: Array, wall: Any, found: Array) -> None:
+def _to_walls(
+    first: int, last: int, points: Array, one: Array, other: Array, reach: Array, wall: Any, found: Array
+) -> None:
     segments = np.empty((256, 4))
     rays = found.shape[1]
     turn = 2.0 * math.pi / rays
@@ -176,13 +180,23 @@ def _cut(point: Array, one: Array, other: Array, reach: float, wall: Any, segmen
                         more = np.empty((2 * len(segments), 4))
                         more[:count] = segments[:count]
                         segments = more
-                    count += _cut_one(wall.vertices, wall.faces, entries[entry], point, one, other, normal, segments, count)
+                    count += _cut_one(
+                        wall.vertices, wall.faces, entries[entry], point, one, other, normal, segments, count
+                    )
     return segments, count
 
 
 @kernel
 def _cut_one(
-    vertices: Array, faces: Array, face: int, point: Array, one: Array, other: Array, normal: Any, segments: Array, at: int
+    vertices: Array,
+    faces: Array,
+    face: int,
+    point: Array,
+    one: Array,
+    other: Array,
+    normal: Any,
+    segments: Array,
+    at: int,
 ) -> int:
     """The segment in which a triangle meets the plane; how many there are, 0 or 1."""
     filled = 0

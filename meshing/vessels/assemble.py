@@ -90,9 +90,7 @@ def _between(values: FloatArray, one: int, other: int, share: float) -> FloatArr
     return found
 
 
-def _nodes(
-    lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[CutLoop]
-) -> tuple[Node, ...]:
+def _nodes(lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[CutLoop]) -> tuple[Node, ...]:
     starts, ends = {line.start for line in lines}, {line.end for line in lines}
     found: dict[int, Node] = {}
     for line, edges in zip(lines, at_edge, strict=True):

@@ -49,9 +49,7 @@ class Ends:
     tips: Index
 
 
-def followed(
-    lumen: Lumen, roots_mm: tuple[Point, ...], tips_mm: tuple[Point, ...], progress: Progress
-) -> VesselTree:
+def followed(lumen: Lumen, roots_mm: tuple[Point, ...], tips_mm: tuple[Point, ...], progress: Progress) -> VesselTree:
     """The tree of a lumen.
 
     Raises
@@ -200,11 +198,7 @@ def _untied(
         progress(min(0.6 + 0.01 * turn, 0.72), "following vessels to their ends")
         skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), ends.tips)
         contacts = [] if len(ends.tips) else contacts_of(lattice, skeleton, radius, lumen.voxel_mm)
-        barred = [
-            row
-            for contact in contacts
-            if (row := _thinner_place(skeleton, radius, contact, price)) is not None
-        ]
+        barred = [row for contact in contacts if (row := _thinner_place(skeleton, radius, contact, price)) is not None]
         if not barred or turn == _MOST_LOOPS:
             break
         for row in barred:

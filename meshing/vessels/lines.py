@@ -25,7 +25,7 @@ _SMOOTH_VOXELS, _SMOOTH_RADII = 5.0, 3.0
 _HELD, _LED = 1e4, 0.03  # weights of nodes, and of points between a node and where a line's own vessel begins
 _NODE_RADII = 0.5
 _ROUNDS = 2
-_STUB_RADII = 0.75
+_STUB_RADII = 1.0
 _RAYS, _HARMONICS = 48, 3
 _ROUGH_MOST, _EVEN_POINTS = 0.3, 2.0
 
@@ -57,9 +57,7 @@ class Line:
     own_to: int
 
 
-def lines_of(
-    lumen: Lumen, segments: list[Segment], places: Floats, radii: Floats, progress: Progress
-) -> list[Line]:
+def lines_of(lumen: Lumen, segments: list[Segment], places: Floats, radii: Floats, progress: Progress) -> list[Line]:
     """The centrelines of segments."""
     lines = _rough(lumen, segments, places)
     lines = _measured(lumen, lines)
