@@ -1,0 +1,138 @@
+"""Centrelines become a `VesselTree`: numbered, with generations and orders, in LPS mm, cut at the edges of the scan.
+
+References
+----------
+Strahler, "Quantitative analysis of watershed geomorphology", Transactions AGU 38 (1957).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from meshing.frames import FloatArray
+from meshing.plan import Point
+from meshing.vessels.lines import Line
+from meshing.vessels.lumen import Lumen
+from meshing.vessels.nouns import Branch, Loop, Node, VesselTree
+from meshing.volume import Fact
+
+
+class CutLoop(Protocol):
+    """A loop that was cut, in the lumen's mm."""
+
+    at: FloatArray
+    way: FloatArray
+    least_radius_mm: float
+    between: tuple[int, int]
+
+
+def assembled(lumen: Lumen, lines: list[Line], cuts: list[CutLoop], left_out: list[Fact]) -> VesselTree:
+    """The tree of lines."""
+    clipped = [_clipped(lumen, line) for line in lines]
+    lines = [line for line, _ in clipped]
+    fans = {line.start for line in lines}
+    nodes = _nodes(lumen, lines, [at_edge for _, at_edge in clipped], cuts)
+    generation, strahler = _orders(lines)
+    branches = tuple(
+        Branch(
+            number,
+            line.parent if line.parent >= 0 else None,
+            generation[number],
+            strahler[number],
+            line.start,
+            line.end,
+            lumen.in_patient(line.points),
+            line.radius_mm,
+            min(line.own_from, len(line.points) - 1),
+        )
+        for number, line in enumerate(lines)
+    )
+    assert fans
+    return VesselTree(
+        branches,
+        nodes,
+        tuple(_loop(lumen, cut) for cut in cuts),
+        (lumen.spacing_mm[0], lumen.spacing_mm[1], lumen.spacing_mm[2]),
+        lumen.wall_uncertainty_mm,
+        lumen.in_patient(lumen.wall.vertices),
+        lumen.wall.faces,
+        (*lumen.facts, *left_out),
+    )
+
+
+def _clipped(lumen: Lumen, line: Line) -> tuple[Line, tuple[bool, bool]]:
+    """The line within the scan, and which of its ends lies on the edge of that."""
+    beyond = np.maximum(lumen.low_mm - line.points, line.points - lumen.high_mm).max(axis=1)
+    inside = np.flatnonzero(beyond <= 0)
+    if len(inside) in (0, len(line.points)):
+        return line, (False, False)
+    first, last = int(inside[0]), int(inside[-1])
+    points, radii = line.points[first : last + 1], line.radius_mm[first : last + 1]
+    own_from = max(line.own_from - first, 0)
+    if first > 0:
+        share = beyond[first - 1] / (beyond[first - 1] - beyond[first])
+        points = np.vstack([_between(line.points, first - 1, first, share), points])
+        radii = np.concatenate([[_between(line.radius_mm, first - 1, first, share)], radii])
+        own_from += int(own_from > 0)
+    if last < len(line.points) - 1:
+        share = -beyond[last] / (beyond[last + 1] - beyond[last])
+        points = np.vstack([points, _between(line.points, last, last + 1, share)])
+        radii = np.concatenate([radii, [_between(line.radius_mm, last, last + 1, share)]])
+    ends = (first > 0, last < len(line.points) - 1)
+    return replace(line, points=points, radius_mm=radii, own_from=own_from, own_to=len(points) - 1), ends
+
+
+def _between(values: FloatArray, one: int, other: int, share: float) -> FloatArray:
+    found: FloatArray = values[one] + share * (values[other] - values[one])
+    return found
+
+
+def _nodes(lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[CutLoop]) -> tuple[Node, ...]:
+    starts, ends = {line.start for line in lines}, {line.end for line in lines}
+    found: dict[int, Node] = {}
+    for line, edges in zip(lines, at_edge, strict=True):
+        for at, node, is_edge in ((0, line.start, edges[0]), (-1, line.end, edges[1])):
+            if node in found:
+                continue
+            kind = "root" if node not in ends else "bifurcation" if node in starts else "tip"
+            radius = float(line.radius_mm[at])
+            is_cut = kind == "tip" and any(
+                np.linalg.norm(cut.at - line.points[at]) < 2.5 * radius + 3.0 * lumen.voxel_mm for cut in cuts
+            )
+            place = _point(lumen.in_patient(line.points[at]))
+            found[node] = Node(node, kind, place, radius, is_edge, is_cut)  # type: ignore[arg-type]
+    return tuple(found[node] for node in sorted(found))
+
+
+def _orders(lines: list[Line]) -> tuple[list[int], list[int]]:
+    """Generation and Strahler's order of every line; parents stand before children."""
+    generation: list[int] = []
+    for line in lines:
+        generation.append(1 if line.parent < 0 else generation[line.parent] + 1)
+    strahler = [1] * len(lines)
+    orders: list[list[int]] = [[] for _ in lines]
+    for number in range(len(lines) - 1, -1, -1):
+        if orders[number]:
+            highest = max(orders[number])
+            strahler[number] = highest + (orders[number].count(highest) > 1)
+        if lines[number].parent >= 0:
+            orders[lines[number].parent].append(strahler[number])
+    return generation, strahler
+
+
+def _loop(lumen: Lumen, cut: CutLoop) -> Loop:
+    way = np.vstack([cut.way, cut.way[:1]])
+    return Loop(
+        _point(lumen.in_patient(cut.at)),
+        _point(lumen.in_patient(cut.way.mean(axis=0))),
+        float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum()),
+        cut.least_radius_mm,
+        cut.between,
+    )
+
+
+def _point(values: FloatArray) -> Point:
+    return float(values[0]), float(values[1]), float(values[2])

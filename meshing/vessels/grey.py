@@ -1,0 +1,138 @@
+"""A lumen from grey values alone: grown from seeds to half the step to what lies round it; and how tube-like a place is.
+
+In: a `Volume` and seeds in LPS mm. Out: a mask on its grid, or the tube-likeness at every voxel.
+
+References
+----------
+Frangi et al., "Multiscale vessel enhancement filtering", MICCAI (1998). Lindeberg, International Journal of Computer
+Vision 30 (1998): derivatives times sigma squared answer the same to a thin vessel as to a fat one.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+import numpy.typing as npt
+
+from meshing.errors import VesselError
+from meshing.plan import Point
+from meshing.progress import Progress, silent
+from meshing.voxels.morphology import bounding_box, components, dilated
+from meshing.voxels.seeds import brightness_at, checked_seeds
+from meshing.voxels.upright import Mask, to_storage, upright
+from meshing.volume import Volume
+
+WHERE = "vessel from grey values"
+_ALPHA, _BETA = 0.5, 0.5
+_AROUND_MM = 4.0
+_ROUNDS = 4
+_LEAK_SHARE = 0.3
+
+
+def lumen_mask(volume: Volume, seeds_mm: tuple[Point, ...], progress: Progress = silent) -> Mask:
+    """The vessel under the seeds, out to half the step from its brightness to what lies round it.
+
+    The step is measured where the vessel is found, and the vessel grown again, until both agree.
+
+    Raises
+    ------
+    VesselError
+        If no seed is given, nothing round the seed is darker, or what grows fills the scan.
+    SegmentationError
+        If a seed lies outside the scan.
+    """
+    if not seeds_mm:
+        raise VesselError("no seed", where=WHERE, hint="set a seed into the vessel")
+    scan = upright(volume)
+    seeds = checked_seeds(scan, seeds_mm, WHERE)
+    values = scan.voxels.astype(np.float32)
+    inside = brightness_at(scan, seeds, seeds_mm, -np.inf, WHERE)
+    around = float(np.median(values))
+    if not inside > around:
+        raise VesselError(
+            f"the seed reads {inside:.4g}, half of the scan more than {around:.4g}: no bright vessel there",
+            where=WHERE,
+            hint="set the seed into the bright part of a vessel filled with contrast",
+        )
+    grown = np.zeros(values.shape, np.bool_, order="F")
+    for turn in range(_ROUNDS):
+        progress(turn / _ROUNDS, "growing to half the step")
+        grown = _under(values > 0.5 * (inside + around), seeds)
+        share = float(grown.mean())
+        if share > _LEAK_SHARE:
+            raise VesselError(
+                f"what grows from the seed at half the step ({0.5 * (inside + around):.4g}) fills {100 * share:.0f} %"
+                " of the scan",
+                where=WHERE,
+                hint="segment the vessel with a preset first",
+            )
+        next_around = _level_around(values, grown, scan.spacing_mm)
+        if abs(next_around - around) < 0.02 * (inside - around):
+            break
+        around = min(next_around, inside - 1e-6)
+    return to_storage(grown, scan)
+
+
+def _under(lit: Mask, seeds: npt.NDArray[np.float64]) -> Mask:
+    numbers, _ = components(lit)
+    under = {int(numbers[tuple(np.rint(seed).astype(int))]) for seed in seeds} - {0}
+    if not under:
+        raise VesselError("no seed lies in something brighter than half the step", where=WHERE, hint="move the seed")
+    return np.asfortranarray(np.isin(numbers, sorted(under)))
+
+
+def _level_around(values: npt.NDArray[np.float32], grown: Mask, spacing: tuple[float, float, float]) -> float:
+    box = bounding_box(grown, spacing, 2.0 * _AROUND_MM)
+    if box is None:
+        return float(np.median(values))
+    near, part = values[box], grown[box]
+    shell = dilated(part, spacing, _AROUND_MM) & ~dilated(part, spacing, 0.5 * _AROUND_MM)
+    return float(np.median(near[shell])) if shell.any() else float(np.median(values))
+
+
+def tubeness(volume: Volume, radii_mm: tuple[float, ...], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
+    """How much every voxel looks like a bright tube of one of these radii, 0 to 1, shape `grid.shape`.
+
+    Second derivatives are multiplied by sigma squared, so that vessels of all radii answer alike; sigma is the radius
+    by √3, at which the answer of a tube with sharp edges is strongest.
+
+    Raises
+    ------
+    VesselError
+        If no radius is given, or one is not above 0.
+    """
+    if not radii_mm or min(radii_mm) <= 0.0:
+        raise VesselError(f"radii {radii_mm} mm", where=WHERE, hint="give radii above 0")
+    values = np.asarray(volume.voxels, np.float32)
+    best = np.zeros(values.shape, np.float32)
+    spacing = volume.grid.spacing_mm
+    for number, radius in enumerate(radii_mm):
+        progress(number / len(radii_mm), "looking for tubes")
+        np.maximum(best, _at_scale(values, spacing, radius / np.sqrt(3.0)), out=best)
+    top = float(best.max())
+    return best / np.float32(top) if top > 0.0 else best
+
+
+def _at_scale(
+    values: npt.NDArray[np.float32], spacing: npt.NDArray[np.float64], sigma_mm: float
+) -> npt.NDArray[np.float32]:
+    """Frangi's likeness of one scale, times the strength of the structure, not yet scaled."""
+    from scipy.ndimage import gaussian_filter
+
+    sigma = sigma_mm / spacing
+    hessian = np.empty((*values.shape, 3, 3), np.float32)
+    for a, b in combinations_with_replacement(range(3), 2):
+        order = [(axis == a) + (axis == b) for axis in range(3)]
+        second = gaussian_filter(values, sigma, order=order, mode="nearest") * (sigma_mm**2 / (spacing[a] * spacing[b]))
+        hessian[..., a, b] = hessian[..., b, a] = second
+    curved = np.linalg.eigvalsh(hessian)
+    curved = np.take_along_axis(curved, np.abs(curved).argsort(axis=-1), axis=-1)
+    least, middle, most = np.abs(curved[..., 0]), np.abs(curved[..., 1]), np.abs(curved[..., 2])
+    tiny = np.float32(1e-12)
+    plate, blob = middle / (most + tiny), least / (np.sqrt(middle * most) + tiny)
+    strength = np.sqrt(least**2 + middle**2 + most**2)
+    like = (1.0 - np.exp(-(plate**2) / (2 * _ALPHA**2))) * np.exp(-(blob**2) / (2 * _BETA**2)) * strength
+    is_bright = (curved[..., 1] < 0) & (curved[..., 2] < 0)
+    found: npt.NDArray[np.float32] = np.where(is_bright, like, 0.0).astype(np.float32)
+    return found
