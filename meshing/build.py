@@ -68,7 +68,7 @@ class BuildSettings:
     preset: str | None = None
     labels: Path | None = None
     model: Path | None = None
-    model_limits: ChildLimits = ChildLimits()
+    model_limits: ChildLimits = field(default_factory=ChildLimits)
     levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()

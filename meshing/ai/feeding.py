@@ -52,22 +52,23 @@ def scaled(values: Float32Array, feed: Feed) -> Float32Array:
     values = np.clip(values, low, high) if np.isfinite([low, high]).any() else values
     match feed.scale:
         case "z-score":
-            return (values - np.float32(feed.mean)) / np.float32(feed.sd)
+            middle, width = feed.mean, feed.sd
         case "per-scan":
-            return (values - values.mean(dtype=np.float64).astype(np.float32)) / np.float32(max(values.std(), 1e-6))
+            middle, width = float(values.mean(dtype=np.float64)), max(float(values.std(dtype=np.float64)), 1e-6)
         case "unit":
-            return (values - np.float32(low)) / np.float32(high - low)
+            middle, width = low, high - low
         case _:
             return values
+    return np.asarray((values - np.float32(middle)) / np.float32(width), np.float32)
 
 
 def activated(scores: Float32Array, reading: Reading) -> Float32Array:
     """Scores of one patch, (channels, …), as what may be averaged over patches."""
     if reading.activation == "softmax":
         shares = np.exp(scores - scores.max(axis=0))
-        return shares / shares.sum(axis=0)
+        return np.asarray(shares / shares.sum(axis=0), np.float32)
     if reading.activation == "sigmoid":
-        return 1.0 / (1.0 + np.exp(-np.clip(scores, -60, 60)))
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scores, -60, 60))), np.float32)
     return scores
 
 

@@ -184,18 +184,17 @@ def _with_place(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _labels(pred: npt.NDArray[Any], names: dict[int, str]) -> npt.NDArray[np.int64]:
+def _labels(pred: npt.NDArray[Any], names: dict[int, str]) -> npt.NDArray[Any]:
     """One label map of a label map, of one channel per label, or of one channel per label and background."""
     if pred.ndim == 4 and pred.shape[0] == 1:
         pred = pred[0]
     if pred.ndim == 3:
-        return np.rint(pred).astype(np.int64)
+        return np.asarray(np.rint(pred), np.int64)
     if pred.ndim == 4 and pred.shape[0] == max(names) + 1:
-        return pred.argmax(axis=0)
+        return np.asarray(pred.argmax(axis=0))
     if pred.ndim == 4 and pred.shape[0] == len(names):
-        return np.stack(
-            [np.where(channel > 0.5, number, 0) for channel, number in zip(pred, sorted(names), strict=True)]
-        )
+        layers = zip(pred, sorted(names), strict=True)
+        return np.stack([np.where(layer > 0.5, number, 0) for layer, number in layers])
     raise SegmentationError(f"the bundle answers {pred.shape}, its metadata name {len(names)} labels", where="pred")
 
 

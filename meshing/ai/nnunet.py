@@ -1,7 +1,7 @@
 """A trained nnU-Net v2 model folder, through nnU-Net's own predictor.
 
-The folder is what `nnUNetv2_train` leaves: `dataset.json`, `plans.json` and `fold_*/checkpoint_final.pth`. A checkpoint is
-a pickle: loading it runs what its author put there, so a folder is as trustworthy as a program.
+The folder is what `nnUNetv2_train` leaves: `dataset.json`, `plans.json` and `fold_*/checkpoint_final.pth`. A checkpoint
+is a pickle: loading it runs what its author put there, so a folder is as trustworthy as a program.
 
 nnU-Net keeps no orientation: a network sees voxels in the order in which its training files stored them. An
 `anatomyxr.toml` in the folder says it (`axes`, and `licence`); without one it is "RAS", the usual order of NIfTI files.

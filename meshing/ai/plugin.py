@@ -52,7 +52,7 @@ class PlugIn:
     install: tuple[str, ...] = ()
     download: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    limits: ChildLimits = ChildLimits()
+    limits: ChildLimits = field(default_factory=ChildLimits)
 
     def unavailable_because(self) -> str:
         """What is missing and the command that installs it; "" when it can run. Nothing is imported to find out."""

@@ -1,8 +1,8 @@
 """A scan on the spacing that a model was trained with, and its answer back on the scan's own voxels.
 
-Arrays are (X, Y, Z) of any axes; spacings in mm. Both grids cover the same box, edge to edge. Each axis is one matrix of
-tent-shaped weights: linear interpolation where voxels get smaller, and where they get larger a tent as wide as the new
-voxel, so that what is finer than that does not alias.
+Arrays are (X, Y, Z) of any axes; spacings in mm. Both grids cover the same box, edge to edge. Each axis is one matrix
+of tent-shaped weights: linear interpolation where voxels get smaller, and where they get larger a tent as wide as the
+new voxel, so that what is finer than that does not alias.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Job:
     runs: str
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    limits: ChildLimits = ChildLimits()
+    limits: ChildLimits = field(default_factory=ChildLimits)
 
 
 def run_apart(

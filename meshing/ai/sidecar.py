@@ -155,13 +155,16 @@ def _value(value: Any, kind: str, name: str, path: Path) -> Any:
         right = [isinstance(one, int if whole else int | float) and not isinstance(one, bool) for one in value]
         if len(value) == wanted and all(right):
             return tuple(value)
-    if kind.startswith("Mapping") and isinstance(value, dict) and value:
-        if all(key.isdigit() and 0 < int(key) < 65_536 and isinstance(text, str) for key, text in value.items()):
-            return {int(key): text for key, text in value.items()}
+    if kind.startswith("Mapping") and isinstance(value, dict) and value and all(map(_is_label, value.items())):
+        return {int(key): text for key, text in value.items()}
     wanted_text = {"str": "a text", "float": "a number", "Triple": "three numbers"}.get(kind, kind)
     if kind.startswith("Mapping"):
         wanted_text = 'numbers from 1 and names, as in 1 = "liver"'
     raise SegmentationError(f"{name} is {value!r}; it must be {wanted_text}", where=path)
+
+
+def _is_label(row: tuple[str, Any]) -> bool:
+    return row[0].isdigit() and 0 < int(row[0]) < 65_536 and isinstance(row[1], str)
 
 
 def _wrong_with_feed(feed: Feed) -> list[str]:

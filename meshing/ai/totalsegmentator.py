@@ -149,12 +149,8 @@ def segment(scan: Scan, options: dict[str, Any], progress: Progress) -> Drawn:
 def _keep_to_itself(home: Path, weights: str) -> None:
     """The user's weights, but a settings folder of its own that sends no statistics, and no way out."""
     home.mkdir()
-    settings = {
-        "totalseg_id": "",
-        "send_usage_stats": False,
-        "prediction_counter": 0,
-        "statistics_disclaimer_shown": True,
-    }
+    settings = {"totalseg_id": "", "prediction_counter": 0, "send_usage_stats": False}
+    settings["statistics_disclaimer_shown"] = True
     (home / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     os.environ.update(TOTALSEG_HOME_DIR=str(home), TOTALSEG_WEIGHTS_PATH=weights)
     os.environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), _NOWHERE))
