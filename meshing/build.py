@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from meshing.ai.models import open_model
+from meshing.ai.runner import ChildLimits
 from meshing.case import Case
 from meshing.cubes import extract_grey
 from meshing.errors import SegmentationError
@@ -24,7 +26,7 @@ from meshing.progress import Progress, part, silent
 from meshing.runs import tally
 from meshing.segmentation import Segmentation
 from meshing.segmenters.levels import Level, above
-from meshing.segmenters.presets import preset_for, segment
+from meshing.segmenters.presets import preset_for, segment, segment_with
 from meshing.simplify import simplify
 from meshing.surface import Surface, largest_change, volume_ml
 from meshing.volume import Fact, Volume
@@ -32,7 +34,8 @@ from meshing.volume import Fact, Volume
 NO_PRESET = "none"
 PRESET = "preset"
 LEVELS = "levels"
-"""Names of the segmentations that a preset drew, and that lie above grey levels."""
+MODEL = "model"
+"""Names of the segmentations that a preset drew, that lie above grey levels, and that a model drew."""
 
 Edges = Literal["auto", "image", "labels"]
 
@@ -44,11 +47,16 @@ class BuildSettings:
     Parameters
     ----------
     preset
-        Segmenter; None takes the usual one for the modality unless `labels` or `levels` are given, `NO_PRESET` none.
+        Segmenter; None takes the usual one for the modality unless `labels`, `levels` or `model` are given, `NO_PRESET`
+        none.
     labels
         Existing label maps (a file or a folder of masks).
     naming
         How those get their structures: corrections of a person, class numbers of a program.
+    model
+        An ONNX model with its sidecar, an nnU-Net folder or a MONAI bundle; it runs in a process of its own.
+    model_limits
+        How long that may take, and how much memory.
     levels
         Grey levels whose surfaces are wanted, by marching cubes on the grey values.
     seeds_mm
@@ -63,6 +71,8 @@ class BuildSettings:
     preset: str | None = None
     labels: Path | None = None
     naming: Naming = BY_NAME
+    model: Path | None = None
+    model_limits: ChildLimits = field(default_factory=ChildLimits)
     levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
@@ -188,7 +198,7 @@ def _claim(segmentation: Segmentation) -> float:
 def _segmented(
     volume: Volume, settings: BuildSettings, progress: Progress
 ) -> tuple[dict[str, Segmentation], tuple[Fact, ...]]:
-    """Label maps first; the preset adds what they do not name."""
+    """Label maps first; the model adds what they do not name, the preset what neither does."""
     segmentations: dict[str, Segmentation] = {}
     facts: tuple[Fact, ...] = ()
     if settings.labels is not None:
@@ -199,6 +209,11 @@ def _segmented(
             limits=settings.limits,
             progress=part(progress, 0.0, 0.5),
         )
+    if settings.model is not None:
+        plug_in = open_model(settings.model).within(settings.model_limits)
+        step = part(progress, 0.1, 0.5)
+        made = segment_with(plug_in, volume, seeds_mm=settings.seeds_mm, progress=step)
+        segmentations[MODEL] = _without_named(made, segmentations)
     if settings.levels:
         segmentations[LEVELS] = above(volume, settings.levels)
         _refuse_twins(segmentations)
@@ -206,11 +221,16 @@ def _segmented(
     if wants_preset and settings.preset != NO_PRESET:
         preset = settings.preset or preset_for(volume)
         made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
-        taken = {s.key for given in segmentations.values() for s in given.segments}
-        segmentations[PRESET] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
+        segmentations[PRESET] = _without_named(made, segmentations)
     if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
         raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
     return segmentations, (*facts, *(fact for one in segmentations.values() for fact in one.facts))
+
+
+def _without_named(made: Segmentation, others: Mapping[str, Segmentation]) -> Segmentation:
+    """What others have not drawn already."""
+    taken = {segment.key for given in others.values() for segment in given.segments}
+    return replace(made, segments=tuple(segment for segment in made.segments if segment.key not in taken))
 
 
 def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:

@@ -15,6 +15,7 @@ Libraries and rooms raise; only the front ends (command line, window, server) ca
     │   └── UnsupportedError      a valid file of a kind that is not read here
     ├── DecodeError               native code crashed, hung or refused; it ran in a child process
     ├── SegmentationError         a segmenter or a label file gave something unusable
+    │   └── PlugInError           a segmenter in a process of its own crashed, hung, or answered what cannot be
     ├── VesselError               no vessel tree: empty, a blob, an end outside the lumen, ends not connected
     ├── SurfaceError              a surface is open, empty, inward or too far from its labels
     ├── CaseError                 a case folder is missing, torn or of an unknown version
@@ -108,6 +109,12 @@ class SegmentationError(AnatomyError):
     """A segmenter or a label file gave something unusable."""
 
     usual_hint = "try another preset, or give --labels"
+
+
+class PlugInError(SegmentationError):
+    """A segmenter in a process of its own crashed, hung, or answered what cannot be."""
+
+    usual_hint = "tell who made the plug-in; what is installed: anatomyxr segmenters"
 
 
 class VesselError(AnatomyError):

@@ -38,6 +38,16 @@ def millimetres(text: str) -> float:
     return number
 
 
+def seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e7:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
 def gibibytes(text: str) -> float:
     try:
         number = float(text)

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _inspect, _build, _shot, _export, _verify, _labels, _compare, _sample):
+    for add in (_demo, _inspect, _segmenters, _build, _shot, _export, _verify, _labels, _compare, _sample):
         add(commands)
     return top
 
@@ -54,7 +54,20 @@ def _build(commands: Any) -> None:
     command.add_argument(
         "--preset",
         metavar="NAME",
-        help="ct-body, ct-bone, cta-vessels, ct-lung-vessels, mr-vessels, mr-head, or none for the scan alone",
+        help="ct-body, cta-vessels, … as `segmenters` lists them, or none for the scan alone",
+    )
+    command.add_argument(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="ONNX file with its .toml, nnU-Net folder or MONAI bundle; it runs in a process of its own",
+    )
+    command.add_argument(
+        "--model-seconds",
+        type=arguments.seconds,
+        default=3600.0,
+        metavar="S",
+        help="stop the model after so long (default: %(default)g)",
     )
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"
@@ -189,6 +202,11 @@ def _compare(commands: Any) -> None:
     command.add_argument("--scan", type=Path, metavar="PATH", help="the scan behind the picture's slices")
     command.add_argument("--language", choices=("en", "zh"), default="en", help="of the picture (default: en)")
     _limits(command)
+
+
+def _segmenters(commands: Any) -> None:
+    command = _command(commands, "segmenters", "list presets, plug-ins and models with licence and what they lack")
+    command.add_argument("--model", type=Path, metavar="PATH", help="describe the model at that path, too")
 
 
 def _sample(commands: Any) -> None:

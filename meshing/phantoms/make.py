@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,21 +76,35 @@ def phantom(
     phase = phase or recipe.phase
     if phase not in recipe.phases:
         raise NotFoundError(f"phantom {name} has no phase {phase!r}", hint="one of: " + ", ".join(recipe.phases))
+    chosen = replace(recipe, phase=phase)
+    made = painted(chosen, spacing_mm=spacing_mm, seed=seed, truth=truth_of(recipe), progress=progress)
+    return replace(made, recipe=recipe)
+
+
+def painted(
+    recipe: Recipe,
+    *,
+    spacing_mm: float | tuple[float, float, float] | None,
+    seed: int,
+    truth: dict[str, Truth],
+    progress: Progress = silent,
+) -> Phantom:
+    """The scan of a recipe in its phase, with what is known of its volumes."""
     grid = grid_of(recipe, spacing_mm)
     labels = Labels(recipe.name, grid)
     hu = np.full(grid.shape, recipe.background_hu, np.float32, order="F")
     for number, (item, whole, core) in enumerate(patches(recipe, grid)):
         progress(0.85 * number / len(recipe.parts), f"painting {item.key}")
-        paint(hu, whole, item.hu[phase])
+        paint(hu, whole, item.hu[recipe.phase])
         if core is not None:
-            paint(hu, core, item.core_hu[phase])
+            paint(hu, core, item.core_hu[recipe.phase])
         if item.structure is not None:
             labels.add(item, whole.box, whole.inside)
     progress(0.85, "scanning")
     volume = Volume(exposed(hu, recipe, grid, seed), grid, "CT", "HU")
     progress(1.0, "scanned")
     trees = {part.key: part.tree for part in recipe.parts if part.tree is not None}
-    return Phantom(volume, labels.segmentation(), truth_of(recipe), trees, recipe)
+    return Phantom(volume, labels.segmentation(), truth, trees, recipe)
 
 
 def voxelise(name: str, grid: Grid) -> Segmentation:

@@ -75,6 +75,11 @@ def presets() -> tuple[Preset, ...]:
     return tuple(segmenter.preset for segmenter in _segmenters().values())
 
 
+def segmenters() -> Mapping[str, Segmenter]:
+    """Every segmenter by the name of its preset, in the order of `presets`."""
+    return dict(_segmenters())
+
+
 def preset_for(volume: Volume) -> str:
     """Name of the usual preset for a scan: its modality decides, for MR also whether it is an angiogram.
 
@@ -111,7 +116,20 @@ def segment(
         If the scan is not of the modality, nothing was found, or a segmenter of another package gave something
         unusable.
     """
-    segmenter = _segmenter(preset)
+    return segment_with(_segmenter(preset), volume, seeds_mm=seeds_mm, progress=progress)
+
+
+def segment_with(
+    segmenter: Segmenter, volume: Volume, *, seeds_mm: tuple[Point, ...] = (), progress: Progress = silent
+) -> Segmentation:
+    """What a segmenter finds in a volume, checked as `segment` does.
+
+    Raises
+    ------
+    SegmentationError
+        As `segment`.
+    """
+    preset = segmenter.preset.name
     missing = segmenter.unavailable_because()
     if missing:
         raise SegmentationError(f"preset {preset} cannot run: {missing}", where=f"preset {preset}")

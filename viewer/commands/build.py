@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from meshing.ai.runner import ChildLimits
 from meshing.atomic import write_bytes
 from meshing.build import BuildSettings, Built, build
 from meshing.case import Case
@@ -26,6 +27,8 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         preset=options.preset,
         labels=options.labels,
         naming=naming_of(options),
+        model=options.model,
+        model_limits=ChildLimits(seconds=options.model_seconds),
         levels=tuple(Level(value, name) for value, name in options.level),
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
@@ -38,7 +41,11 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise SurfaceError("marching cubes know neither --fine nor --edges image", hint="leave --method out")
     if options.edges == "image" and options.fine:
         raise SurfaceError("--fine follows the labels, --edges image the scan", hint="choose one of the two")
-    if (options.edges == "image" or options.fine) and options.level and not (options.preset or options.labels):
+    if (
+        (options.edges == "image" or options.fine)
+        and options.level
+        and not (options.preset or options.labels or options.model)
+    ):
         raise SurfaceError(
             "surfaces at grey levels know neither --fine nor --edges image", hint="leave it out, or give --preset too"
         )
