@@ -1,0 +1,216 @@
+"""The draft: a label layer being drawn, the one thing here that changes.
+
+It is kept in patient order, x to the left, y to the back, z to the head, so that what is drawn does not depend on how
+the scan was stored; `stored` gives it back in the order of the scan. Every change is a step of its history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from meshing.editing.history import MOST_BYTES, History, Step, StepName, apply_difference, changed_box, difference_of
+from meshing.editing.patch import (
+    MOST_LABELS,
+    LabelPatch,
+    Patch,
+    around,
+    box_shape,
+    box_voxels,
+    empty_patch,
+    inside,
+    label_boxes,
+    one_grid,
+    whole_box,
+)
+from meshing.errors import SegmentationError
+from meshing.segmentation import Labels, Segmentation
+from meshing.volume import Grid, Volume
+from meshing.voxels.upright import Box, Upright, to_storage, upright
+
+Way = Literal["replace", "add", "erase"]
+
+
+@dataclass(frozen=True, eq=False)
+class Masking:
+    """Which voxels a change may touch.
+
+    Parameters
+    ----------
+    within
+        Only voxels of this patch (another segment, or a range of intensity).
+    protected
+        Labels whose voxels keep them.
+    """
+
+    within: Patch | None = None
+    protected: frozenset[int] = frozenset()
+
+
+EVERYWHERE = Masking()
+
+
+class Draft:
+    """A label layer on a scan, its scan in patient order, and the history of both.
+
+    Parameters
+    ----------
+    volume
+        The scan to draw on.
+    drawn
+        What is drawn already, on the grid of the scan; nothing when left out.
+    layer
+        Which of its layers is edited.
+    most_bytes
+        What the history may take; beyond it the oldest steps are dropped.
+
+    Raises
+    ------
+    SegmentationError
+        If `drawn` lies on another grid.
+    """
+
+    def __init__(
+        self, volume: Volume, drawn: Segmentation | None = None, *, layer: int = 0, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._upright = upright(volume)
+        grid = upright_grid(self._upright)
+        self.volume = Volume(self._upright.voxels, grid, volume.modality, volume.unit, self._upright.outside)
+        self.history = History(most_bytes)
+        self._layer: Labels = np.zeros(grid.shape, np.uint8, order="F")
+        if drawn is not None:
+            one_grid(drawn.grid, volume.grid)
+            stored = Volume(drawn.layers[layer], volume.grid, "", "")
+            self._layer = upright(stored).voxels.copy(order="F")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid in patient order."""
+        return self.volume.grid
+
+    @property
+    def layer(self) -> Labels:
+        """The labels in patient order; read-only."""
+        view = self._layer.view()
+        view.setflags(write=False)
+        return view
+
+    def stored(self) -> Labels:
+        """The labels in the storage order of the scan."""
+        labels: Labels = to_storage(self._layer, self._upright)  # type: ignore[arg-type,assignment]
+        return labels
+
+    def patch(self, label: int) -> Patch:
+        """The voxels of a label, in their smallest box."""
+        box = label_boxes(self._layer).get(label)
+        if box is None:
+            return empty_patch(self.grid)
+        return Patch(self.grid, box, self._layer[box] == label)
+
+    def labels(self) -> LabelPatch:
+        """All labels, in the smallest box around them."""
+        box = around(*label_boxes(self._layer).values())
+        return LabelPatch(self.grid, box, self._layer[box].copy(order="F"))
+
+    def draw(
+        self, patch: Patch, label: int, name: StepName, *, way: Way = "replace", masking: Masking = EVERYWHERE
+    ) -> Step | None:
+        """The step that drew a patch, or None where nothing changed.
+
+        Parameters
+        ----------
+        way
+            "replace": the label has these voxels and no others; "add": these too; "erase": these no longer.
+
+        Raises
+        ------
+        SegmentationError
+            If the label is not 1 to 65,535, or the patch lies on another grid.
+        """
+        one_grid(patch.grid, self.grid)
+        self._make_room_for(label)
+        own = label_boxes(self._layer).get(label) if way == "replace" else None
+        box = around(patch.box, own) if own else patch.box
+        before = self._layer[box]
+        after, drawn = before.copy(order="F"), patch.within(box)
+        if way != "add":
+            after[(before == label) & (drawn if way == "erase" else ~drawn)] = 0
+        if way != "erase":
+            after[drawn] = label
+        return self._change(box, after, name, masking)
+
+    def draw_labels(
+        self, patch: LabelPatch, name: StepName, *, replacing: bool = False, masking: Masking = EVERYWHERE
+    ) -> Step | None:
+        """The step that drew several labels at once, or None where nothing changed.
+
+        Parameters
+        ----------
+        replacing
+            Whether voxels outside the patch lose those labels, and voxels in its box that it leaves empty lose any.
+        """
+        one_grid(patch.grid, self.grid)
+        self._make_room_for(max(patch.numbers(), default=1))
+        box = whole_box(self.grid) if replacing else patch.box
+        after = np.zeros(box_shape(box), self._layer.dtype, order="F")
+        after[inside(patch.box, box)] = patch.labels
+        if not replacing:
+            np.copyto(after, self._layer[box], where=after == 0)
+        return self._change(box, after, name, masking)
+
+    def undo(self) -> Step | None:
+        """The step undone, or None at the beginning."""
+        return self._walk(self.history.back())
+
+    def redo(self) -> Step | None:
+        """The step done again, or None at the end."""
+        return self._walk(self.history.forth())
+
+    def _walk(self, step: Step | None) -> Step | None:
+        if step is not None:
+            apply_difference(self._layer, step.box, step.difference)
+        return step
+
+    def _make_room_for(self, label: int) -> None:
+        if not 1 <= label <= MOST_LABELS:
+            raise SegmentationError(f"label {label}; labels run from 1 to {MOST_LABELS}")
+        if label > 255 and self._layer.dtype == np.uint8:
+            self._layer = self._layer.astype(np.uint16, order="F")
+
+    def _change(self, box: Box, after: Labels, name: StepName, masking: Masking) -> Step | None:
+        if not box_voxels(box):
+            return None
+        before = self._layer[box]
+        _keep(before, after, masking, box, self.grid)
+        changed, count = changed_box(before, after, box)
+        if not count:
+            return None
+        local = inside(changed, box)
+        step = Step(name, changed, count, difference_of(before[local], after[local]))
+        self._layer[changed] = after[local]
+        self.history.record(step)
+        return step
+
+
+def _keep(before: Labels, after: Labels, masking: Masking, box: Box, grid: Grid) -> None:
+    """Puts back, in place, what must not change."""
+    if masking.within is not None:
+        one_grid(masking.within.grid, grid)
+        np.copyto(after, before, where=~masking.within.within(box))
+    for label in masking.protected:
+        np.copyto(after, before, where=before == label)
+
+
+def upright_grid(scan: Upright) -> Grid:
+    """The grid of a scan turned to patient order: every voxel at its old place."""
+    matrix = np.eye(4)
+    first = np.zeros(3)
+    for column, (axis, back) in enumerate(zip(scan.axes, scan.reversed_axes, strict=True)):
+        step = scan.grid.voxel_to_patient[:3, axis]
+        matrix[:3, column] = -step if back else step
+        first[axis] = scan.grid.shape[axis] - 1 if back else 0
+    matrix[:3, 3] = scan.grid.to_patient(first)
+    x, y, z = scan.voxels.shape
+    return replace(scan.grid, shape=(x, y, z), voxel_to_patient=matrix)
