@@ -192,7 +192,9 @@ def _stations(line: FloatArray) -> FloatArray:
     gone = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     fine = np.linspace(0, gone[-1], max(4, int(gone[-1])))
     dense = np.stack([np.interp(fine, gone, line[:, axis]) for axis in range(3)], axis=1)
-    soft = gaussian_filter1d(dense, 6, axis=0, mode="nearest")
+    room = min(24, len(dense) - 1)
+    continued = np.pad(dense, ((room, room), (0, 0)), mode="reflect", reflect_type="odd")
+    soft = gaussian_filter1d(continued, 6, axis=0)[room : room + len(dense)]
     gone = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(soft, axis=0), axis=1))])
     even = np.linspace(0, gone[-1], max(3, int(gone[-1] / _STEP_MM) + 1))
     return np.stack([np.interp(even, gone, soft[:, axis]) for axis in range(3)], axis=1)

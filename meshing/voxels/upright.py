@@ -90,6 +90,17 @@ def to_storage(mask: Mask, scan: Upright) -> Mask:
     return stored
 
 
+def box_to_storage(values: Float32Array, box: Box, scan: Upright) -> tuple[Float32Array, Box]:
+    """Values of a box in patient order, and the box, put back into the storage order of the scan."""
+    straight = values[tuple(slice(None, None, -1 if back else 1) for back in scan.reversed_axes)]
+    spans = [
+        slice(n - part.stop, n - part.start) if back else part
+        for part, back, n in zip(box, scan.reversed_axes, scan.voxels.shape, strict=True)
+    ]
+    order = np.argsort(scan.axes)
+    return np.asfortranarray(np.transpose(straight, order)), (spans[order[0]], spans[order[1]], spans[order[2]])
+
+
 def to_upright_index(points_mm: npt.ArrayLike, scan: Upright) -> FloatArray:
     """Continuous (x, y, z) indices of LPS points, shape (N, 3)."""
     stored = np.atleast_2d(scan.grid.to_voxel(points_mm))

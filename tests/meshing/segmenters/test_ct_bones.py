@@ -172,6 +172,8 @@ def test_the_real_chest_base_holds_two_whole_vertebrae_and_two_cut_ones(real_dat
 
 def test_air_alone_has_no_bones() -> None:
     known = chest((8.0, 8.0, 8.0)).volume
-    air = Volume(np.where(np.arange(known.voxels.size).reshape(known.voxels.shape) % 2, -1000, -990), known.grid, "CT", "")
+    air = Volume(
+        np.where(np.arange(known.voxels.size).reshape(known.voxels.shape) % 2, -1000, -990), known.grid, "CT", ""
+    )
     with pytest.raises(SegmentationError, match="no body"):
         segment(air, "ct-bones")
