@@ -139,11 +139,7 @@ def _parted(token: str) -> Iterator[str]:
     if token[0] > "\u3400":
         yield from _parted_chinese(token)
     elif level := _LEVEL.fullmatch(token):
-        letter, number = level[1][0], int(level[2])
-        is_one = 1 <= number <= _LAST_LEVEL[letter]
-        yield f"{letter}{number}" if is_one else f"{letter}?"  # no level, and no side either: "L7", "T13"
-        if not is_one:
-            yield str(number)
+        yield f"{level[1][0]}{int(level[2])}"
     else:
         yield from re.findall(r"[a-z]+|\d+", token)
 

@@ -37,7 +37,9 @@ def draw_differences(
     chosen = _chosen(options.structure, found)
     check_rendering()
     background = _background(options, graders, chosen, part(progress, 0.0, 0.3))
-    steps = [part(progress, 0.3 + 0.7 * at / len(chosen), 0.3 + 0.7 * (at + 1) / len(chosen)) for at in range(len(chosen))]
+    steps = [
+        part(progress, 0.3 + 0.7 * at / len(chosen), 0.3 + 0.7 * (at + 1) / len(chosen)) for at in range(len(chosen))
+    ]
     differences = [_difference(graders, one, options, step) for one, step in zip(chosen, steps, strict=True)]
     views = [_view(difference) for difference in differences]
     paths = [options.reference, *options.others]

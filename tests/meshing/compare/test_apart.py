@@ -26,11 +26,12 @@ def test_a_dispute_is_what_some_drew_and_others_did_not() -> None:
 
 
 def test_the_place_is_the_middle_of_the_thickest_dispute() -> None:
-    extra = block(SHAPE, (27, 8, 8), (36, 17, 17))  # nine voxels thick; the shift of the cube is two
+    extra = block(SHAPE, (27, 6, 6), (34, 24, 24))  # seven voxels thick; the shift of the cube is two
     graders = {"A": drawn(GRID, liver=cube(0)), "B": drawn(GRID, liver=cube(2) | extra)}
     found = dispute_of(graders, "liver")
-    np.testing.assert_allclose(found.place_mm, GRID.to_patient((31, 12, 12)))
-    assert found.thickness_mm == pytest.approx(2 * 5 * 0.5)  # to the centre of the first voxel beyond
+    # Of the many places on its middle sheet the lowest, most anterior one.
+    np.testing.assert_allclose(found.place_mm, GRID.to_patient((30, 9, 9)))
+    assert found.thickness_mm == pytest.approx(2 * 4 * 0.5)  # to the centre of the first voxel beyond
 
 
 def test_equal_drawings_have_no_dispute_and_the_place_is_their_middle() -> None:

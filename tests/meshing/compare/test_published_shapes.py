@@ -107,7 +107,9 @@ def test_the_boundary_of_voxel_faces_is_that_much_larger_and_said_to_be(drawn: S
     key = drawn.segments[0].key
     mask = drawn.mask(key)
     area = float(boundary_of(mask, (0, 0, 0), drawn.grid).areas.sum())
-    faces = sum(np.abs(np.diff(np.pad(mask, 1).astype(int), axis=axis)).sum() * across(drawn, axis) for axis in range(3))
+    faces = sum(
+        np.abs(np.diff(np.pad(mask, 1).astype(int), axis=axis)).sum() * across(drawn, axis) for axis in range(3)
+    )
     assert area == pytest.approx(faces)
     assert 1.0 < area / PUBLISHED["SurfaceArea"] < np.sqrt(3)
 

@@ -141,6 +141,8 @@ def test_sides_are_told_apart_in_every_language(pair: tuple[str, str], organ: st
         ("上腔静脉", "inferior_vena_cava"),
         ("左肾静脉", "renal_artery_left"),
         ("T13", "vertebrae_T12"),
+        ("left right kidney", "kidney"),
+        ("left and right lung", "lung"),
         ("colour", "colon"),
         ("a", "arterial_tree"),
         ("v", "venous_tree"),
