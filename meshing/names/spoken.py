@@ -111,15 +111,23 @@ def abbreviates(tokens: Sequence[str]) -> bool:
 
 @cache
 def known_words() -> frozenset[str]:
-    """Every word of the tables as it may be written, sides with it."""
+    """Every word of the tables as it may be written, sides with it; not those that say nothing.
+
+    A word mended into one of those would leave its name without it: "segment of lung" is no lung.
+    """
     translated = {part for words in _translations().values() for part in words}
-    return frozenset({*_translations(), *translated, *_sides(), *_silent(), *_ORDINALS})
+    return frozenset({*_translations(), *translated, *_sides(), *_ORDINALS})
 
 
 @cache
 def other_words() -> frozenset[str]:
     """Real words that no structure is called by; they are spelt as meant."""
     return frozenset(spellings()["others"]["words"])
+
+
+def says_nothing(token: str) -> bool:
+    """Whether label files add or leave it out freely."""
+    return token in _silent()
 
 
 def is_side(token: str) -> bool:
