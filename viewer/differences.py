@@ -228,7 +228,8 @@ def _coloured(share: FloatArray) -> npt.NDArray[np.uint8]:
     at = (np.clip(share, -1.0, 1.0) + 1.0) / 2.0 * (len(_SCALE) - 1)
     stops = np.arange(len(_SCALE))
     mixed = np.stack([np.interp(at, stops, _SCALE[:, channel]) for channel in range(3)], axis=-1)
-    return np.rint(mixed * 255).astype(np.uint8)
+    colours: npt.NDArray[np.uint8] = np.rint(mixed * 255).astype(np.uint8)
+    return colours
 
 
 def _wall_panel(difference: Difference, view: Pixels | None, language: Language) -> Image.Image:

@@ -15,9 +15,10 @@ from meshing.names import match_name
 from meshing.progress import Progress, part
 from meshing.segmentation import Segmentation
 from viewer.commands.choices import limits_of
+from viewer.compose import Pixels
 from viewer.differences import PANEL, Background, Difference, page, wall_camera, wall_colours
 from viewer.preflight import check_rendering
-from viewer.render import Pixels, draw_field, save_png
+from viewer.render import draw_field, save_png
 from viewer.scene import SceneSurface
 from viewer.windows import window_for
 

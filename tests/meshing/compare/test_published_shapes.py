@@ -1,6 +1,6 @@
-"""Shape values that PyRadiomics publishes for an expert's mask of a brain tumour, measured again by this project's rooms.
+"""Shape values that PyRadiomics publishes for an expert's mask of a brain tumour, measured again by our rooms.
 
-`pytest -s` prints each with its error. Its mesh is marching cubes at half the mask's height, as `cubes` without smoothing.
+`pytest -s` prints each with its error. Its mesh is marching cubes at half the mask's height: `cubes`, not smoothed.
 
 References
 ----------
