@@ -168,7 +168,9 @@ def _write_caption(panel: Image.Image, scene: Scene, shown: SceneSlice) -> float
 
 
 def _write_window(panel: Image.Image, scene: Scene) -> float:
-    """Width and level at the bottom left; returns how far they reach."""
+    """Width and level at the bottom left, where there is a scan; returns how far they reach."""
+    if scene.window.width <= 0:
+        return 0.0
     px = text_px(scene.size)
     small = round(px * 0.86)
     text = word("window", scene.language).format(width=_short(scene.window.width), level=_short(scene.window.level))

@@ -94,6 +94,24 @@ def draw_surfaces(scene: Scene, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(image).reduce(_SUPERSAMPLING))
 
 
+def draw_field(surface: SceneSurface, rgb: npt.NDArray[np.uint8], camera: Camera, size: tuple[int, int]) -> Pixels:
+    """One opaque surface with a colour (V, 3) at every vertex, uint8 (height, width, 3)."""
+    from PIL import Image
+
+    width, height = size
+    plotter = _plotter((width * _SUPERSAMPLING, height * _SUPERSAMPLING))
+    try:
+        mesh = _mesh(surface)
+        mesh.point_data["rgb"] = rgb
+        plotter.add_mesh(mesh, scalars="rgb", rgb=True, name=surface.key, **_MATERIAL)
+        _shade_hollows(plotter, camera)
+        aim(plotter, camera)
+        image = plotter.screenshot(return_img=True)
+    finally:
+        plotter.close()
+    return np.asarray(Image.fromarray(image).reduce(_SUPERSAMPLING))
+
+
 def _plotter(size: tuple[int, int]) -> Any:
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         # Without a display VTK would first try X and complain on stderr.

@@ -29,6 +29,15 @@ _TOWARDS: dict[str, Point] = {
 }
 
 
+VIEWS = tuple(_TOWARDS)
+"""The six sides of the patient."""
+
+
+def direction(view: str) -> FloatArray:
+    """Unit vector (3,), LPS, from the patient towards who looks from one of the six sides."""
+    return np.array(_TOWARDS[view])
+
+
 @dataclass(frozen=True)
 class Camera:
     """A viewer's eye, LPS mm.

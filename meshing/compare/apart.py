@@ -1,4 +1,4 @@
-"""Where graders differ: the voxels in dispute, the place where they are thickest, and how far one wall lies from another.
+"""Where graders differ: voxels in dispute, the place where they are thickest, how far one wall lies from another.
 
 In come the segmentations that were compared, out comes what a picture shows: places in LPS mm, masks on the graders'
 grid, and a surface with a signed distance at every vertex.

@@ -15,7 +15,7 @@ from meshing.names.corrections import KEEP, Corrections
 from meshing.names.lexicon import Keys, is_known, lexicon
 from meshing.names.likeness import nearest
 from meshing.names.spelling import Guess, WordList
-from meshing.names.spoken import abbreviates, is_side, read, tokens_of
+from meshing.names.spoken import abbreviates, is_side, read, says_nothing, tokens_of
 from meshing.terminology import Structure, names_of, plain, structures
 
 SURE = 0.8
@@ -320,7 +320,7 @@ def _by_mended_words(tokens: tuple[str, ...]) -> Iterator[_Mended]:
 
 
 def _is_fine(token: str) -> bool:
-    return is_known(token) or is_side(token) or abbreviates([token])
+    return is_known(token) or is_side(token) or says_nothing(token) or abbreviates([token])
 
 
 @lru_cache(maxsize=16_384)

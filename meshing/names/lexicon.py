@@ -35,10 +35,10 @@ def lexicon() -> Lexicon:
     by_reading: dict[Reading, set[str]] = {}
     by_whole: dict[str, set[str]] = {}
     words: set[str] = set()
-    for key, name in _all_names():
+    for key, name, is_own in _all_names():
         tokens = tokens_of(name)
         words.update(tokens)
-        for reading in _readings(read(tokens), key):
+        for reading in _readings(read(tokens), key) if is_own else (read(tokens),):
             by_reading.setdefault(reading, set()).add(key)
         for whole in _wholes(tokens):
             by_whole.setdefault(whole, set()).add(key)
@@ -52,12 +52,13 @@ def is_known(word: str) -> bool:
     return word in known or word in others or stem(word) in known
 
 
-def _all_names() -> Iterator[tuple[str, str]]:
+def _all_names() -> Iterator[tuple[str, str, bool]]:
+    """Key, name, and whether the terminology has it: "breast bone" is the sternum, "breast" is not."""
     for key in structures():
-        yield from ((key, name) for name in names_of(key))
+        yield from ((key, name, True) for name in names_of(key))
     for base, phrases in spellings()["phrases"].items():
         for phrase in phrases:
-            yield from ((key, f"{side} {phrase}".strip()) for key, side in _keys_of(base))
+            yield from ((key, f"{side} {phrase}".strip(), False) for key, side in _keys_of(base))
 
 
 def _keys_of(base: str) -> Iterator[tuple[str, str]]:

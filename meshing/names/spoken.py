@@ -111,15 +111,23 @@ def abbreviates(tokens: Sequence[str]) -> bool:
 
 @cache
 def known_words() -> frozenset[str]:
-    """Every word of the tables as it may be written, sides with it."""
+    """Every word of the tables as it may be written, sides with it; not those that say nothing.
+
+    A word mended into one of those would leave its name without it: "segment of lung" is no lung.
+    """
     translated = {part for words in _translations().values() for part in words}
-    return frozenset({*_translations(), *translated, *_sides(), *_silent(), *_ORDINALS})
+    return frozenset({*_translations(), *translated, *_sides(), *_ORDINALS})
 
 
 @cache
 def other_words() -> frozenset[str]:
     """Real words that no structure is called by; they are spelt as meant."""
     return frozenset(spellings()["others"]["words"])
+
+
+def says_nothing(token: str) -> bool:
+    """Whether label files add or leave it out freely."""
+    return token in _silent()
 
 
 def is_side(token: str) -> bool:
@@ -139,11 +147,7 @@ def _parted(token: str) -> Iterator[str]:
     if token[0] > "\u3400":
         yield from _parted_chinese(token)
     elif level := _LEVEL.fullmatch(token):
-        letter, number = level[1][0], int(level[2])
-        is_one = 1 <= number <= _LAST_LEVEL[letter]
-        yield f"{letter}{number}" if is_one else f"{letter}?"  # no level, and no side either: "L7", "T13"
-        if not is_one:
-            yield str(number)
+        yield f"{level[1][0]}{int(level[2])}"
     else:
         yield from re.findall(r"[a-z]+|\d+", token)
 

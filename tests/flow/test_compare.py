@@ -145,3 +145,52 @@ def test_a_dicom_seg_and_its_twin_as_nrrd_agree_wholly(real_data: Callable[[str]
     found = answer("compare", real_data("dicom_seg_liver/liver.dcm"), real_data("dicom_seg_liver/liver_seg.nrrd"))
     pairs = {structure["key"]: structure["pairs"][0] for structure in found["structures"]}
     assert pairs["liver"]["dice"] == 1.0 and pairs["liver"]["hausdorff_mm"] == 0.0
+
+
+def test_a_picture_shows_where_they_differ_in_either_language(tmp_path: Path) -> None:
+    from PIL import Image
+
+    one, other = labels(tmp_path / "a.nii.gz", cube(0)), labels(tmp_path / "b.nii.gz", cube(6))
+    scan = write_nifti(tmp_path / "scan.nii.gz", np.full(GRID.shape, 40, np.int16), GRID)
+    found = answer("compare", one, other, "--picture", tmp_path / "en.png", "--scan", scan, "--margin", 2)
+    assert found["picture"] == str(tmp_path / "en.png") and found["margin_mm"] == 2.0
+    done = anatomyxr("compare", one, other, "--picture", tmp_path / "zh.png", "--structure", "肝", "--language", "zh")
+    assert done.returncode == 0, done.stderr
+    assert "picture: " in done.stdout
+    pictures = [np.asarray(Image.open(tmp_path / name)) for name in ("en.png", "zh.png")]
+    assert pictures[0].shape == pictures[1].shape and (pictures[0] != pictures[1]).any()
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_with_what_to_try(tmp_path: Path) -> None:
+    one, other = labels(tmp_path / "a.nii.gz", cube(0)), labels(tmp_path / "b.nii.gz", cube(6))
+    picture = tmp_path / "p.png"
+    done = anatomyxr("compare", one, other, "--picture", picture, "--structure", "spleen")
+    assert done.returncode == 1 and "'spleen'" in done.stderr and "one of: liver" in done.stderr
+    done = anatomyxr("compare", one, other, "--structure", "liver")
+    assert done.returncode == 1 and "--picture" in done.stderr
+    matrix = GRID.voxel_to_patient.copy()
+    matrix[2, 3] += 500.0
+    far = write_nifti(tmp_path / "scan.nii.gz", np.full(GRID.shape, 40, np.int16), Grid(GRID.shape, matrix))
+    done = anatomyxr("compare", one, other, "--picture", picture, "--scan", far)
+    assert done.returncode == 1 and "the scan ends before" in done.stderr
+    assert not picture.exists()
+
+
+def test_what_one_did_not_draw_is_said_and_has_no_percentage(tmp_path: Path) -> None:
+    spleen = np.roll(cube(0), 12, axis=0)
+    paths = labels(tmp_path / "a.nii.gz", cube(0), spleen=spleen), labels(tmp_path / "b.nii.gz", cube(1))
+    text = anatomyxr("compare", *paths).stdout
+    (line,) = (line for line in text.splitlines() if line.startswith("Spleen  "))
+    assert "not drawn" in line and "-100" not in line
+
+
+@pytest.mark.parametrize("flip", [(0,), (1, 2), (0, 1, 2)])
+def test_files_stored_in_another_orientation_agree_wholly(tmp_path: Path, flip: tuple[int, ...]) -> None:
+    matrix = GRID.voxel_to_patient.copy()
+    for axis in flip:
+        matrix[:3, 3] += matrix[:3, axis] * (GRID.shape[axis] - 1)
+        matrix[:3, axis] *= -1
+    turned = labels(tmp_path / "b.nii.gz", np.flip(cube(3), flip), Grid(GRID.shape, matrix))
+    found = answer("compare", labels(tmp_path / "a.nii.gz", cube(3)), turned)
+    (pair,) = found["structures"][0]["pairs"]
+    assert (pair["dice"], pair["hausdorff_mm"]) == (1.0, 0.0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.flow.command import anatomyxr, answer
 from tests.meshing.compare.graders import GRID
 from tests.meshing.importing.drawings import caret, named_nifti
 from tests.meshing.importing.specimens import write_nifti
+from viewer.cli import main
 
 NAMES = {1: "Lebr", 2: "ren sinister", 7: "couch"}
 
@@ -60,43 +64,56 @@ def test_class_numbers_are_taken_when_asked_for(tmp_path: Path) -> None:
     assert sorted(row["key"] for row in built["structures"]) == ["kidney_right", "pancreas", "spleen"]
 
 
-def test_mistakes_end_in_two_lines_that_help(tmp_path: Path) -> None:
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What a command that must fail says, in this process."""
+    assert main([str(argument) for argument in arguments]) == 1
+    heard = capsys.readouterr()
+    assert heard.out == "" and "Try:" in heard.err
+    return heard.err
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:
+    """The labels of a command that must succeed, in this process."""
+    assert main([*(str(argument) for argument in arguments), "--json"]) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["labels"]
+    return rows
+
+
+def test_mistakes_end_in_two_lines_that_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = labels(tmp_path, NAMES)
     names = tmp_path / "names.toml"
-    for text, said in (
+    for text, words in (
         ('[names]\n"couch" = "livr"\n', ("'livr'", "nearest: liver")),
-        ("[names]\ncouch = \n", ("line 2", "Try:")),
+        ("[names]\ncouch = \n", ("line 2",)),
         ('[numbers]\n99 = "liver"\n', ("label 99", "1, 2, 7")),
-        ('[names]\n"Lebr" = ""\n"ren sinister" = ""\ncouch = ""\n', ("leave every label out", "Try:")),
     ):
         names.write_text(text)
-        command = ("build", theirs, tmp_path / "case", "--labels") if "every" in said[0] else ("labels",)
-        option = "--names" if command[0] == "build" else "--corrections"
-        done = anatomyxr(*command, theirs, option, names)
-        assert done.returncode == 1 and done.stdout == "", done.stdout
-        assert all(words in done.stderr for words in said), done.stderr
-    assert not (tmp_path / "case").exists()
-    done = anatomyxr("labels", theirs, "--write", names)
-    assert done.returncode == 1 and "exists" in done.stderr
-    done = anatomyxr("labels", theirs, "--scheme", "nnunet")
-    assert done.returncode == 1 and "totalsegmentator" in done.stderr
-    done = anatomyxr("build", theirs, tmp_path / "case", "--scheme", "totalsegmentator")
-    assert done.returncode == 1 and "--labels" in done.stderr
+        heard = said(capsys, "labels", theirs, "--corrections", names)
+        assert all(word in heard for word in words), heard
+    names.write_text('[names]\n"Lebr" = ""\n"ren sinister" = ""\ncouch = ""\n')
+    case = tmp_path / "case"
+    assert "leave every label out" in said(capsys, "build", theirs, case, "--labels", theirs, "--names", names)
+    assert "--labels" in said(capsys, "build", theirs, case, "--scheme", "totalsegmentator")
+    assert not case.exists()
+    assert "exists" in said(capsys, "labels", theirs, "--write", names)
+    assert "totalsegmentator" in said(capsys, "labels", theirs, "--scheme", "nnunet")
 
 
-def test_odd_files_are_answered_or_refused_by_name(tmp_path: Path) -> None:
+def test_odd_files_are_answered_or_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     highest = np.zeros(GRID.shape, np.uint16)
     highest[5:9, 5:9, 5:9] = 65_535
-    found = answer("labels", write_nifti(tmp_path / "highest.nii.gz", highest, GRID))
-    assert [(row["number"], row["voxels"]) for row in found["labels"]] == [(65_535, 64)]
-    floats = answer("labels", write_nifti(tmp_path / "liver.nii.gz", highest.astype(np.float32), GRID))
-    assert [(row["key"], row["number"]) for row in floats["labels"]] == [("liver", 65_535)]
+    (row,) = told(capsys, "labels", write_nifti(tmp_path / "highest.nii.gz", highest, GRID))
+    assert (row["number"], row["voxels"]) == (65_535, 64)
+    (row,) = told(capsys, "labels", write_nifti(tmp_path / "liver.nii.gz", highest.astype(np.float32), GRID))
+    assert (row["key"], row["number"]) == ("liver", 65_535)
+    four = write_nifti(tmp_path / "four.nii.gz", np.stack([highest // 65_535, highest // 13_107], axis=-1), GRID)
+    rows = told(capsys, "labels", four, "--scheme", "totalsegmentator")
+    assert [(row["layer"], row["key"]) for row in rows] == [(0, "spleen"), (1, "liver")]
     many = np.arange(np.prod(GRID.shape), dtype=np.uint16).reshape(GRID.shape) % 10_001
-    done = anatomyxr("labels", write_nifti(tmp_path / "many.nii.gz", many, GRID))
-    assert done.returncode == 1 and "10000 different values" in done.stderr
+    assert "10000 different values" in said(capsys, "labels", write_nifti(tmp_path / "many.nii.gz", many, GRID))
     halves = write_nifti(tmp_path / "halves.nii.gz", highest.astype(np.float32) / 2, GRID)
-    done = anatomyxr("labels", halves)
-    assert done.returncode == 1 and "whole numbers" in done.stderr
+    assert "whole numbers" in said(capsys, "labels", halves)
+    assert "no such label file" in said(capsys, "labels", tmp_path / "nowhere.nii.gz")
 
 
 def test_a_folder_of_masks_goes_by_its_files_names(tmp_path: Path) -> None:

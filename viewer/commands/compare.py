@@ -14,17 +14,22 @@ from meshing.errors import SegmentationError
 from meshing.importing.labels.graders import read_graders
 from meshing.progress import Progress, part
 from viewer.commands.choices import limits_of
+from viewer.commands.differ import draw_differences
 from viewer.commands.tables import table
 
 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     paths = [options.reference, *options.others]
+    if not options.picture and (options.scan or options.structure):
+        raise SegmentationError("--scan and --structure are about the picture", hint="give --picture FILE.png too")
     if len(paths) > MOST_GRADERS:
         raise SegmentationError(f"{len(paths)} label files", hint=f"compare at most {MOST_GRADERS} at once")
     drawn = read_graders(paths, limits=limits_of(options), progress=part(progress, 0.0, 0.4))
     graders = dict(zip(ascii_uppercase, (segmentation for segmentation, _ in drawn), strict=False))
     settings = CompareSettings(tolerance_mm=options.tolerance, margin_mm=options.margin)
-    found = compare(graders, settings, progress=part(progress, 0.4, 1.0))
+    found = compare(graders, settings, progress=part(progress, 0.4, 0.7 if options.picture else 1.0))
+    if options.picture:
+        draw_differences(options, graders, found, part(progress, 0.7, 1.0))
     return {
         "graders": [
             {
@@ -42,6 +47,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             "they may belong to different scans, or the header of one may place it wrong"
             for one, other, dice in who_lie_apart(found)
         ],
+        "picture": str(options.picture) if options.picture else None,
         "note": NOT_TRUTH,
         "disclaimer": DISCLAIMER,
     }
@@ -69,6 +75,8 @@ def as_text(result: dict[str, Any]) -> str:
     lines += [f"warning: {warning}" for warning in result["warnings"]]
     if any(structure["consensus"] for structure in result["structures"]):
         lines += ["", *_consensus_table(result["structures"])]
+    if result["picture"]:
+        lines += ["", f"picture: {result['picture']}"]
     lines += ["", _how(result), result["note"], result["disclaimer"]]
     return "\n".join(lines)
 
@@ -94,6 +102,7 @@ def _pair_table(structures: list[dict[str, Any]], tolerance_mm: float) -> list[s
         )
         for structure in structures
         for pair in structure["pairs"]
+        if pair["reference_ml"] or pair["other_ml"]
     ]
     return table((*header, "ASSD mm", f"surface Dice at {tolerance_mm:g} mm"), rows)
 

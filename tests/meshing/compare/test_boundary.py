@@ -127,3 +127,18 @@ def slow_mm(points: np.ndarray, mask: Mask, grid: Grid) -> np.ndarray:
             beyond = np.abs(points - grid.to_patient(middle)) - half * grid.spacing_mm
             flat.append(np.linalg.norm(beyond.clip(0), axis=1))
     return np.min(flat, axis=0)
+
+
+@pytest.mark.parametrize(("gap", "short"), [(0.5, 0.11), (1.0, 0.30), (2.0, 0.42), (4.0, 0.50), (8.0, 0.57)])
+def test_the_mean_distance_of_balls_is_short_by_as_much_as_is_said(gap: float, short: float) -> None:
+    errors, hd95 = [], []
+    for radius, shift in ((10.0, 0.1), (20.0, 0.3)):
+        size = int(2 * (radius + gap) + 6)
+        grid = upright_grid((size, size, size), (1.0, 1.0, 1.0))
+        middle = middle_of(grid) + shift
+        masks = [ball(middle, around)(centres(grid)) for around in (radius, radius + gap)]
+        found = distances(whole(masks[0], grid), whole(masks[1], grid), 1.0)
+        errors.append(found.assd_mm - gap)
+        hd95.append(found.hd95_mm - gap)
+    assert errors == pytest.approx([-short, -short], abs=0.04)  # a ball on another place of the grid: ± 0.01
+    assert max(np.abs(hd95)) <= 0.5 + 1e-9
