@@ -16,7 +16,7 @@ from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
 from meshing.organs.clicks import Clicks, checked_click, cubes_of, midline_side
 from meshing.organs.ground import Ground, Index, ground_about, ground_of, on_scan
-from meshing.organs.guesses import Guess, guesses
+from meshing.organs.guesses import Guess, guesses, most_frequent
 from meshing.organs.notes import notes_on
 from meshing.organs.priors import Prior, prior_for, score_settings
 from meshing.organs.votes import Vote, vote
@@ -29,6 +29,7 @@ from meshing.voxels.morphology import dilated, eroded, from_image, nearest_of, t
 from meshing.voxels.upright import Box, Float32Array, Mask, Upright, to_storage, upright
 
 _CHANGED_HU = 4.0  # a typical value that moved by more is worth growing again
+_TURNS = 2  # at most, of growing again
 _KEEP_OUT_MM = 5.0  # about an outside click nothing is grown
 _FAT_HU = -100.0
 _SMOOTH_MM = 1.2  # against the noise of fine voxels, below what borders blur
@@ -177,7 +178,7 @@ def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prio
     margin = 12.0 / np.array(scan.spacing_mm)
     spans = zip(low - margin, high + margin, scan.voxels.shape, strict=True)
     one, two, three = (slice(int(max(0, np.floor(a))), int(min(n, np.ceil(b) + 1))) for a, b, n in spans)
-    ground = ground_of(scan, (one, two, three), prior.spacing_mm)
+    ground = ground_of(scan, (one, two, three), prior)
     first, last = ground.cube_of(low), ground.cube_of(high)
     barred = np.ones(ground.values.shape, np.bool_, order="F")
     barred[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = False
@@ -186,7 +187,7 @@ def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prio
 
 def _about_all(scan: Upright, inside: list[FloatArray], prior: Prior) -> Ground:
     """About the first click; further ones lie in the same organ, so in its reach."""
-    return ground_about(scan, inside[0], prior.reach_mm, prior.spacing_mm)
+    return ground_about(scan, inside[0], prior)
 
 
 def _ballot(
@@ -226,25 +227,27 @@ def _ballot_of(
         found = guesses(ground, cube, prior, value_hu=value_hu, barred=barred, progress=step)
         return vote(found, prior, score_settings(), ground, inside=others, outside=outside) if found else None
 
-    first = voted(value, part(progress, 0.0, 0.5))
-    if first is None:
+    ballot = voted(value, part(progress, 0.0, 0.4))
+    if ballot is None:
         raise SegmentationError(
             f"nothing of the size of this organ grows from the click, which reads {value:.0f} HU "
             f"(at most {prior.most_ml:.0f} ml)",
             where=kind,
             hint="click nearer to the middle, or give a box",
         )
-    seen = _value_in(first.best, ground)
-    if abs(seen - value) <= _CHANGED_HU:
-        return first
-    return voted(seen, part(progress, 0.5, 1.0)) or first
+    for turn in range(_TURNS):
+        seen = _value_in(ballot.best, ground)
+        if abs(seen - value) <= _CHANGED_HU:
+            break
+        value = seen
+        ballot = voted(value, part(progress, 0.4 + 0.3 * turn, 0.7 + 0.3 * turn)) or ballot
+    return ballot
 
 
 def _value_in(guess: Guess, ground: Ground) -> float:
-    """Median of the inside, away from the blurred border where it is thick enough."""
+    """The most frequent value inside, away from the blurred border where it is thick enough."""
     core = eroded(guess.mask, ground.spacings, 1.3 * ground.spacing_mm)
-    inside = ground.values[guess.box][core if core.sum() >= 30 else guess.mask]
-    return float(np.median(inside))
+    return most_frequent(ground.values[guess.box][core if core.sum() >= 30 else guess.mask])
 
 
 def _sized_by_box(prior: Prior, clicks: Clicks) -> Prior:
