@@ -18,6 +18,7 @@ from meshing.importance import importance
 from meshing.importing.labels import read_labels
 from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
+from meshing.organs.together import Request, grow_all
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.runs import tally
@@ -31,7 +32,10 @@ from meshing.volume import Fact, Volume
 NO_PRESET = "none"
 PRESET = "preset"
 LEVELS = "levels"
-"""Names of the segmentations that a preset drew, and that lie above grey levels."""
+CLICKS = "clicks"
+"""Names of the segmentations that a preset drew, that lie above grey levels, and that grew from clicks."""
+CONFIDENCE = "confidence"
+"""Name of the volume that says how sure what grew is."""
 
 Edges = Literal["auto", "image", "labels"]
 
@@ -43,13 +47,16 @@ class BuildSettings:
     Parameters
     ----------
     preset
-        Segmenter; None takes the usual one for the modality unless `labels` or `levels` are given, `NO_PRESET` none.
+        Segmenter; None takes the usual one for the modality unless `labels`, `levels` or `clicks` are given,
+        `NO_PRESET` none.
     labels
         Existing label maps (a file or a folder of masks).
     levels
         Grey levels whose surfaces are wanted, by marching cubes on the grey values.
     seeds_mm
         LPS points for presets that grow from seeds.
+    clicks
+        Points in organs and lesions, from which they are grown.
     edges
         "image": walls move to where the scan shows an edge. "labels": they stay with the labels. "auto": they move for
         presets, which are drawn by grey level, and stay for label maps, which are somebody's drawing.
@@ -62,6 +69,7 @@ class BuildSettings:
     levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
     seeds_mm: tuple[Point, ...] = ()
+    clicks: tuple[Request, ...] = ()
     extraction: Extraction = field(default_factory=Extraction)
     edges: Edges = "auto"
     budget: int = 600_000
@@ -107,12 +115,12 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
     with watch.stage("import"):
         imported = import_scan(scan, chosen.choice, limits=chosen.limits, progress=part(progress, 0.0, 0.3))
     with watch.stage("segment"):
-        segmentations, facts = _segmented(imported.volume, chosen, part(progress, 0.3, 0.7))
+        segmentations, volumes, facts = _segmented(imported.volume, chosen, part(progress, 0.3, 0.7))
     with watch.stage("surfaces"):
         surfaces = surfaces_of(segmentations, chosen, image=imported.volume, progress=part(progress, 0.7, 1.0))
     case = Case(
         id=uuid.uuid4().hex[:12],
-        volumes={"scan": imported.volume},
+        volumes={"scan": imported.volume, **volumes},
         segmentations=segmentations,
         surfaces=surfaces,
         facts=(*imported.facts, *facts, *_how_made(segmentations, chosen), *_facts_of(surfaces, chosen.budget)),
@@ -183,9 +191,10 @@ def _claim(segmentation: Segmentation) -> float:
 
 def _segmented(
     volume: Volume, settings: BuildSettings, progress: Progress
-) -> tuple[dict[str, Segmentation], tuple[Fact, ...]]:
-    """Label maps first; the preset adds what they do not name."""
+) -> tuple[dict[str, Segmentation], dict[str, Volume], tuple[Fact, ...]]:
+    """Label maps first; the preset adds what they do not name. Beside them, what they say of every voxel."""
     segmentations: dict[str, Segmentation] = {}
+    volumes: dict[str, Volume] = {}
     facts: tuple[Fact, ...] = ()
     if settings.labels is not None:
         segmentations["labels"], facts = read_labels(
@@ -193,6 +202,11 @@ def _segmented(
         )
     if settings.levels:
         segmentations[LEVELS] = above(volume, settings.levels)
+        _refuse_twins(segmentations)
+    if settings.clicks:
+        grown = grow_all(volume, settings.clicks, progress=part(progress, 0.2, 0.6))
+        segmentations[CLICKS], volumes[CONFIDENCE] = grown[:2]
+        facts += grown[2]
         _refuse_twins(segmentations)
     wants_preset = settings.preset is not None or not segmentations
     if wants_preset and settings.preset != NO_PRESET:
@@ -202,7 +216,7 @@ def _segmented(
         segmentations[PRESET] = replace(made, segments=tuple(s for s in made.segments if s.key not in taken))
     if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
         raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
-    return segmentations, facts
+    return segmentations, volumes, facts
 
 
 def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:
@@ -210,7 +224,7 @@ def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:
     twins = sorted({key for key in keys if keys.count(key) > 1})
     if twins:
         raise SegmentationError(
-            f"{', '.join(twins)}: drawn in the labels and asked for as a level", hint="give the level another name"
+            f"{', '.join(twins)}: asked for twice, from labels, levels or clicks", hint="leave one of them out"
         )
 
 

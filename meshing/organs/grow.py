@@ -134,7 +134,7 @@ def grow(
     ballot, values = _ballot(ground, prior, (inside, outside), barred, (kind, clicks, part(progress, 0.1, 0.8)))
     progress(0.8, "drawing the border")
     share = _without_outside(ballot.share, ground, [ground.cube_of(one) for one in inside], outside)
-    fine = on_scan(share, ground)
+    fine = on_scan(_without_holes(share) if prior.fills_holes else share, ground)
     mask = _drawn(fine, scan, ground, prior, values, inside)
     if not mask.any():
         raise SegmentationError(
@@ -287,6 +287,15 @@ def _without_outside(
     return kept
 
 
+def _without_holes(share: Float32Array) -> Float32Array:
+    """The share with one where the mask shuts something in: vessels and contents."""
+    from scipy import ndimage
+
+    mask = share > _LEAST_SHARE
+    full: Float32Array = np.where(ndimage.binary_fill_holes(mask) & ~mask, np.float32(1.0), share)
+    return full
+
+
 def _marks(shape: tuple[int, ...], cubes: list[Index]) -> Mask:
     marks = np.zeros(shape, np.bool_, order="F")
     for cube in cubes:
@@ -298,8 +307,6 @@ def _drawn(
     fine: Float32Array, scan: Upright, ground: Ground, prior: Prior, value: float, inside: list[FloatArray]
 ) -> Mask:
     """The mask on the voxels of the box: where most votes lie, drawn to the voxel against fat and air."""
-    from scipy import ndimage
-
     mask: Mask = fine > _LEAST_SHARE
     if prior.edge_hu > 0:
         mask &= _smoothed(scan, ground) > (value + _FAT_HU) / 2
@@ -308,8 +315,7 @@ def _drawn(
     for index in inside:
         seeds[tuple(np.clip(np.rint(index - corner).astype(int), 0, np.array(mask.shape) - 1))] = True
     seeds = dilated(seeds, scan.spacing_mm, 2.5 * ground.spacing_mm)
-    mask = touching(mask, seeds & mask) if (mask & seeds).any() else mask
-    return np.asfortranarray(ndimage.binary_fill_holes(mask)) if prior.fills_holes else mask
+    return touching(mask, seeds & mask) if (mask & seeds).any() else mask
 
 
 def _smoothed(scan: Upright, ground: Ground) -> Float32Array:
@@ -319,7 +325,7 @@ def _smoothed(scan: Upright, ground: Ground) -> Float32Array:
     if min(scan.spacing_mm) > _SMOOTH_MM:
         return values
     image = to_image(np.asfortranarray(values), scan.spacing_mm)
-    smooth: Float32Array = from_image(SimpleITK.DiscreteGaussian(image, _SMOOTH_MM**2, 8, 0.05, True))
+    smooth: Float32Array = from_image(SimpleITK.SmoothingRecursiveGaussian(image, [_SMOOTH_MM] * 3))
     return smooth
 
 

@@ -186,10 +186,7 @@ def _beyond(mask: Mask, values: Float32Array, value: float) -> Float32Array:
 
 
 def _raggedness(mask: Mask, spacing_mm: float) -> float:
-    faces = sum(
-        int(np.count_nonzero(mask.take(range(1, n), axis) != mask.take(range(n - 1), axis)))
-        for axis, n in enumerate(mask.shape)
-    )
+    faces = sum(int(np.count_nonzero(np.diff(mask.view(np.int8), axis=axis))) for axis in range(3))
     # A digital ball has 1.5 times the faces that its surface measures.
     area = faces * spacing_mm**2 / 1.5
     volume = float(mask.sum()) * spacing_mm**3
