@@ -154,9 +154,7 @@ def _shot(commands: Any) -> None:
         choices=("axial", "coronal", "sagittal"),
         help="lay that slice into the 3D view; repeat for more",
     )
-    command.add_argument(
-        "--confidence", action="store_true", help="colour by how sure it is: what grew from clicks holds a map of it"
-    )
+    command.add_argument("--confidence", action="store_true", help="colour what grew from clicks by how sure it is")
     command.add_argument("--language", choices=("en", "zh"), default="en")
 
 

@@ -350,7 +350,7 @@ def _found(
         grid=scan.grid,
         clicks=clicks,
         volume_ml=volume,
-        volumes_ml=ballot.volumes_ml,
+        volumes_ml=(min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)),
         facts=notes_on(kind, volume, mask, scan, ground, (ballot, prior, midline_side(scan, inside[0]))),
     )
 

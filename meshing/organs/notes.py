@@ -38,7 +38,7 @@ def notes_on(
 
 
 def _how(kind: str, name: str, volume: float, ballot: Vote) -> Fact:
-    low, high = ballot.volumes_ml
+    low, high = min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)
     best = ballot.best
     text = (
         f"{name}: {volume:.1f} ml grown from clicks, guesses from {low:.1f} to {high:.1f} ml; "
