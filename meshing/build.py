@@ -10,57 +10,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from meshing.ai.models import open_model
-from meshing.ai.runner import ChildLimits
 from meshing.case import Case
 from meshing.cubes import extract_grey
-from meshing.errors import SegmentationError
+from meshing.drawing import LEVELS, PRESET, DrawingSettings, draw
 from meshing.extract import Extraction, extract
 from meshing.importance import importance
-from meshing.importing.labels import read_labels
-from meshing.importing.limits import DEFAULT, Limits
 from meshing.importing.scan import SeriesChoice, import_scan
-from meshing.names import BY_NAME, Naming
-from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.runs import tally
 from meshing.segmentation import Segmentation
-from meshing.segmenters.levels import Level, above
-from meshing.segmenters.presets import preset_for, segment, segment_with
+from meshing.segmenters.levels import Level
 from meshing.simplify import simplify
 from meshing.surface import Surface, largest_change, volume_ml
 from meshing.volume import Fact, Volume
-
-NO_PRESET = "none"
-PRESET = "preset"
-LEVELS = "levels"
-MODEL = "model"
-"""Names of the segmentations that a preset drew, that lie above grey levels, and that a model drew."""
 
 Edges = Literal["auto", "image", "labels"]
 
 
 @dataclass(frozen=True)
-class BuildSettings:
-    """What the user chose.
+class BuildSettings(DrawingSettings):
+    """What the user chose: what is drawn (`DrawingSettings`), and how its surfaces are made.
 
     Parameters
     ----------
-    preset
-        Segmenter; None takes the usual one for the modality unless `labels`, `levels` or `model` are given, `NO_PRESET`
-        none.
-    labels
-        Existing label maps (a file or a folder of masks).
-    naming
-        How those get their structures: corrections of a person, class numbers of a program.
-    model
-        An ONNX model with its sidecar, an nnU-Net folder or a MONAI bundle; it runs in a process of its own.
-    model_limits
-        How long that may take, and how much memory.
-    levels
-        Grey levels whose surfaces are wanted, by marching cubes on the grey values.
-    seeds_mm
-        LPS points for presets that grow from seeds.
+    choice
+        Which series and phase of the scan, and what to do with gaps.
     edges
         "image": walls move to where the scan shows an edge. "labels": they stay with the labels. "auto": they move for
         presets, which are drawn by grey level, and stay for label maps, which are somebody's drawing.
@@ -68,18 +42,10 @@ class BuildSettings:
         Triangles kept in the case, over all structures; exports go lower from there.
     """
 
-    preset: str | None = None
-    labels: Path | None = None
-    naming: Naming = BY_NAME
-    model: Path | None = None
-    model_limits: ChildLimits = field(default_factory=ChildLimits)
-    levels: tuple[Level, ...] = ()
     choice: SeriesChoice = field(default_factory=SeriesChoice)
-    seeds_mm: tuple[Point, ...] = ()
     extraction: Extraction = field(default_factory=Extraction)
     edges: Edges = "auto"
     budget: int = 600_000
-    limits: Limits = DEFAULT
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +87,21 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
     with watch.stage("import"):
         imported = import_scan(scan, chosen.choice, limits=chosen.limits, progress=part(progress, 0.0, 0.3))
     with watch.stage("segment"):
-        segmentations, facts = _segmented(imported.volume, chosen, part(progress, 0.3, 0.7))
+        drawn = draw(imported.volume, chosen, progress=part(progress, 0.3, 0.7))
     with watch.stage("surfaces"):
-        surfaces = surfaces_of(segmentations, chosen, image=imported.volume, progress=part(progress, 0.7, 1.0))
+        surfaces = surfaces_of(drawn.segmentations, chosen, image=imported.volume, progress=part(progress, 0.7, 1.0))
+    how = (*_how_made(drawn.segmentations, chosen), *_facts_of(surfaces, chosen.budget))
     case = Case(
         id=uuid.uuid4().hex[:12],
-        volumes={"scan": imported.volume},
-        segmentations=segmentations,
+        volumes={"scan": imported.volume, **drawn.volumes},
+        segmentations=drawn.segmentations,
         surfaces=surfaces,
-        facts=(*imported.facts, *facts, *_how_made(segmentations, chosen), *_facts_of(surfaces, chosen.budget)),
+        facts=(
+            *imported.facts,
+            *drawn.facts,
+            *_how_made(drawn.segmentations, chosen),
+            *_facts_of(surfaces, chosen.budget),
+        ),
     )
     return Built(case, watch.seconds, imported.original_identifiers)
 
@@ -193,53 +165,6 @@ def _claim(segmentation: Segmentation) -> float:
     """About the area of all its segments, in voxel faces."""
     counts = [tally(layer.reshape(-1, order="A"), int(layer.max(initial=0)) + 1)[1:] for layer in segmentation.layers]
     return float(sum((count ** (2 / 3)).sum() for count in counts))
-
-
-def _segmented(
-    volume: Volume, settings: BuildSettings, progress: Progress
-) -> tuple[dict[str, Segmentation], tuple[Fact, ...]]:
-    """Label maps first; the model adds what they do not name, the preset what neither does."""
-    segmentations: dict[str, Segmentation] = {}
-    facts: tuple[Fact, ...] = ()
-    if settings.labels is not None:
-        segmentations["labels"], facts = read_labels(
-            settings.labels,
-            volume.grid,
-            naming=settings.naming,
-            limits=settings.limits,
-            progress=part(progress, 0.0, 0.5),
-        )
-    if settings.model is not None:
-        plug_in = open_model(settings.model).within(settings.model_limits)
-        step = part(progress, 0.1, 0.5)
-        made = segment_with(plug_in, volume, seeds_mm=settings.seeds_mm, progress=step)
-        segmentations[MODEL] = _without_named(made, segmentations)
-    if settings.levels:
-        segmentations[LEVELS] = above(volume, settings.levels)
-        _refuse_twins(segmentations)
-    wants_preset = settings.preset is not None or not segmentations
-    if wants_preset and settings.preset != NO_PRESET:
-        preset = settings.preset or preset_for(volume)
-        made = segment(volume, preset, seeds_mm=settings.seeds_mm, progress=part(progress, 0.5, 1.0))
-        segmentations[PRESET] = _without_named(made, segmentations)
-    if settings.preset != NO_PRESET and not any(segmentation.segments for segmentation in segmentations.values()):
-        raise SegmentationError("no structure was found", hint="try another preset, or give --labels")
-    return segmentations, (*facts, *(fact for one in segmentations.values() for fact in one.facts))
-
-
-def _without_named(made: Segmentation, others: Mapping[str, Segmentation]) -> Segmentation:
-    """What others have not drawn already."""
-    taken = {segment.key for given in others.values() for segment in given.segments}
-    return replace(made, segments=tuple(segment for segment in made.segments if segment.key not in taken))
-
-
-def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:
-    keys = [segment.key for segmentation in segmentations.values() for segment in segmentation.segments]
-    twins = sorted({key for key in keys if keys.count(key) > 1})
-    if twins:
-        raise SegmentationError(
-            f"{', '.join(twins)}: drawn in the labels and asked for as a level", hint="give the level another name"
-        )
 
 
 def _how_made(segmentations: Mapping[str, Segmentation], settings: BuildSettings) -> Iterator[Fact]:

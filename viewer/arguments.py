@@ -17,6 +17,21 @@ def point(text: str) -> tuple[float, float, float]:
     return left, posterior, superior
 
 
+def named_point(text: str) -> tuple[str, tuple[float, float, float]]:
+    name, equals, rest = text.partition("=")
+    if not (equals and name.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=L,P,S, as in liver=-60,10,40")
+    return name.strip(), point(rest)
+
+
+def named_box(text: str) -> tuple[str, tuple[tuple[float, float, float], tuple[float, float, float]]]:
+    name, equals, rest = text.partition("=")
+    first, colon, second = rest.partition(":")
+    if not (equals and colon and name.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=L,P,S:L,P,S, two opposite corners")
+    return name.strip(), (point(first), point(second))
+
+
 def level(text: str) -> tuple[float, str]:
     number, _, name = text.partition("=")
     try:

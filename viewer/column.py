@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from viewer.layout import TITLE_TEXTS, Box, line_px, text_px
 from viewer.legend import Colour, LegendEntry
 from viewer.lettering import Ink, Weight, shortened, text_width, wrapped, write
 from viewer.scene import Scene
+from viewer.scene.certainty import colours_of
 from viewer.words import word
 
 _LIGHT: Ink = (232, 236, 240)
@@ -28,6 +30,8 @@ def paint_column(canvas: Image.Image, scene: Scene, box: Box) -> None:
     for number, entry in enumerate(scene.legend):
         middle = top + (number + 0.5) * line_px(scene.size)
         _write_entry(canvas, entry, (left, middle), right, px, scene)
+    if scene.is_confidence_shown:
+        _draw_scale(canvas, scene, (left, top + (len(scene.legend) + 1) * line_px(scene.size)), right)
     _write_notice(canvas, scene, (left, box.bottom - px * 1.0), right - left)
 
 
@@ -68,6 +72,20 @@ def _write_entry(
     name = shortened(entry.name, px, room)
     write(canvas, (start, middle), name, px=px, ink=_LIGHT, anchor="lm")
     write(canvas, (start + text_width(name, px), middle), count, px=small, ink=_SOFT, anchor="lm")
+
+
+def _draw_scale(canvas: Image.Image, scene: Scene, at: tuple[float, float], right: float) -> None:
+    """The colours of confidence as a bar, from where guesses differ to where they agree."""
+    px = text_px(scene.size)
+    small = round(px * 0.82)
+    left, top = at
+    write(canvas, at, word("confidence", scene.language), px=small, ink=_SOFT, weight="SemiBold", anchor="lt")
+    width, height = round(right - left), round(px * 0.8)
+    bar = np.rint(255 * colours_of(np.linspace(0, 1, width))).astype(np.uint8)
+    canvas.paste(Image.fromarray(np.repeat(bar[None], height, axis=0)), (round(left), round(top + px * 1.4)))
+    foot = top + px * 2.6
+    write(canvas, (left, foot), word("guesses_differ", scene.language), px=small, ink=_SOFT, anchor="lt")
+    write(canvas, (right, foot), word("guesses_agree", scene.language), px=small, ink=_SOFT, anchor="rt")
 
 
 def _swatch(colours: tuple[Colour, ...], px: int) -> Image.Image:

@@ -55,6 +55,8 @@ def page(scene: Scene, view_3d: Pixels | None) -> Image.Image:
 def slice_panel(scene: Scene, shown: SceneSlice) -> Image.Image:
     """One slice with structures, crosshair, letters, caption and scale bar."""
     pixels = np.repeat(shown.image[:, :, None], 3, axis=2).astype(np.float32)
+    if shown.overlay is not None:
+        pixels += shown.overlay[..., 3:] * (255 * shown.overlay[..., :3] - pixels)
     for region in shown.regions:
         lay_region(pixels, region, max(1.0, text_px(scene.size) / 10))
     _lay_crosshair(pixels, shown, text_px(scene.size))

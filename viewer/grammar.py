@@ -89,6 +89,7 @@ def _build(commands: Any) -> None:
     command.add_argument(
         "--seed", type=arguments.point, action="append", default=[], metavar="L,P,S", help="seed point in LPS mm"
     )
+    _clicks(command)
     command.add_argument(
         "--budget",
         type=arguments.triangles,
@@ -112,6 +113,34 @@ def _build(commands: Any) -> None:
     command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did")
     command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
     _limits(command)
+
+
+def _clicks(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--click",
+        type=arguments.named_point,
+        action="append",
+        default=[],
+        metavar="NAME=L,P,S",
+        help="grow liver, spleen, kidney, bladder or lesion from a point inside; repeat for more",
+    )
+    command.add_argument(
+        "--not",
+        type=arguments.named_point,
+        action="append",
+        default=[],
+        dest="outside",
+        metavar="NAME=L,P,S",
+        help="a point that does not belong to it",
+    )
+    command.add_argument(
+        "--box",
+        type=arguments.named_box,
+        action="append",
+        default=[],
+        metavar="NAME=L,P,S:L,P,S",
+        help="a box round it, by two opposite corners",
+    )
 
 
 def _shot(commands: Any) -> None:
@@ -139,6 +168,7 @@ def _shot(commands: Any) -> None:
         choices=("axial", "coronal", "sagittal"),
         help="lay that slice into the 3D view; repeat for more",
     )
+    command.add_argument("--confidence", action="store_true", help="colour what grew from clicks by how sure it is")
     command.add_argument("--language", choices=("en", "zh"), default="en")
 
 

@@ -10,6 +10,7 @@ PanelName = Literal["axial", "coronal", "sagittal", "3d", "column"]
 
 _NARROW = 420  # pixels of width under which the column beside the panels is left out
 TITLE_TEXTS = 9.2  # height of the title above the legend, in heights of the running text
+SCALE_LINES = 4  # of the legend, that the scale of confidence takes
 FOOT_TEXTS = 6.0  # height of the notice at the foot of the column
 
 

@@ -131,7 +131,10 @@ def add_surfaces(plotter: Any, scene: Scene) -> None:
     """Give the scene's surfaces to a plotter: opaque ones each by its key, translucent ones as one sorted mesh."""
     for surface in scene.surfaces:
         if surface.opacity >= OPAQUE:
-            plotter.add_mesh(_mesh(surface), color=surface.colour, name=surface.key, **_MATERIAL)
+            paint: dict[str, Any] = {"color": surface.colour}
+            if surface.colours is not None:
+                paint = {"scalars": "rgb", "rgb": True}
+            plotter.add_mesh(_mesh(surface), name=surface.key, **paint, **_MATERIAL)
     for sheet in scene.sheets:
         plotter.add_mesh(_sheet_mesh(sheet), scalars="rgb", rgb=True, name=f"sheet {sheet.plane}", lighting=False)
     translucent = [surface for surface in scene.surfaces if surface.opacity < OPAQUE]
@@ -160,6 +163,8 @@ def _mesh(surface: SceneSurface) -> Any:
 
     mesh = pyvista.PolyData.from_regular_faces(np.asarray(surface.vertices, dtype=np.float32), surface.faces)
     mesh.point_data.active_normals = shading_normals(surface)
+    if surface.colours is not None:
+        mesh.point_data["rgb"] = np.rint(255 * surface.colours).astype(np.uint8)
     return mesh
 
 

@@ -75,7 +75,7 @@ def checked_click(ground: Ground, cube: Index, prior: Prior, kind: str, point: P
     reach = tuple(slice(max(0, int(c) - _CLOSE_CUBES), int(c) + _CLOSE_CUBES + 1) for c in cube)
     close = ground.values[reach]
     fits = (close >= least - _BESIDE) & (close <= most + _BESIDE)
-    value = typical_value(ground, cube, (least - _BESIDE, most + _BESIDE)) if fits.any() else None
+    value = typical_value(ground, cube, prior, (least - _BESIDE, most + _BESIDE)) if fits.any() else None
     if value is None:
         reads = float(ground.values[tuple(cube)])
         text = ", ".join(f"{at:.1f}" for at in point)
@@ -91,7 +91,7 @@ def checked_click(ground: Ground, cube: Index, prior: Prior, kind: str, point: P
 def midline_side(scan: Upright, index: FloatArray) -> Side:
     """The patient's side that an index lies on: of the middle of the body at its height."""
     slab = max(1, round(15.0 / scan.spacing_mm[2]))
-    level = int(round(float(index[2])))
+    level = round(float(index[2]))
     body = scan.voxels[::2, ::2, max(0, level - slab) : level + slab + 1] > _AIR_HU
     counts = body.sum(axis=(1, 2))
     middle = (

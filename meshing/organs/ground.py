@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.frames import FloatArray
+from meshing.organs.priors import Prior
 from meshing.voxels.morphology import from_image, to_image
 from meshing.voxels.upright import Box, Float32Array, Spacing, Upright, coarse
 
 _CLIP_HU = (-200.0, 500.0)
 """Air and cortex would bleed over the edges of soft tissue when they are blurred."""
+_VARIATION = 1.5  # weight of the total variation, in deviations of the noise
 Index = npt.NDArray[np.int64]
 
 
@@ -64,22 +66,22 @@ class Ground:
         return np.clip(np.rint(place).astype(np.int64), 0, np.array(self.values.shape) - 1)
 
 
-def ground_about(scan: Upright, index: FloatArray, reach_mm: float, spacing_mm: float) -> Ground:
-    """The scan within `reach_mm` of a voxel along each axis, on cubes of about `spacing_mm`."""
-    reach = np.ceil(reach_mm / np.array(scan.spacing_mm)).astype(int)
+def ground_about(scan: Upright, index: FloatArray, prior: Prior) -> Ground:
+    """The scan within the reach of an organ from a voxel, along each axis."""
+    reach = np.ceil(prior.reach_mm / np.array(scan.spacing_mm)).astype(int)
     middle = np.rint(index).astype(int)
     spans = zip(middle, reach, scan.voxels.shape, strict=True)
     first, second, third = (slice(int(max(0, m - r)), int(min(n, m + r + 1))) for m, r, n in spans)
-    return ground_of(scan, (first, second, third), spacing_mm)
+    return ground_of(scan, (first, second, third), prior)
 
 
-def ground_of(scan: Upright, box: Box, spacing_mm: float) -> Ground:
-    """A box of the scan on cubes of about `spacing_mm`, at most about 4 million."""
+def ground_of(scan: Upright, box: Box, prior: Prior) -> Ground:
+    """A box of the scan on cubes, denoised; at most about 4 million cubes."""
     sizes = [(part.stop - part.start) * own for part, own in zip(box, scan.spacing_mm, strict=True)]
-    spacing = max(spacing_mm, float(np.cbrt(np.prod(sizes) / 4e6)))
+    spacing = max(prior.spacing_mm, float(np.cbrt(np.prod(sizes) / 4e6)))
     blocks = coarse(scan, 0.75 * spacing, most_voxels=np.inf, box=box)
     values, origin = _on_cubes(np.clip(blocks.values, *_CLIP_HU), blocks.spacing_mm, scan.spacing_mm, sizes, spacing)
-    smooth = _median(values)
+    smooth = _median(values) if prior.denoising == "median" else _least_variation(values)
     return Ground(
         values=smooth,
         spacing_mm=spacing,
@@ -147,6 +149,22 @@ def _median(values: Float32Array) -> Float32Array:
         return values
     smooth: Float32Array = from_image(SimpleITK.Median(to_image(values, (1.0, 1.0, 1.0)), [1, 1, 1]))
     return smooth
+
+
+def _least_variation(values: Float32Array) -> Float32Array:
+    """Piecewise even values near the measured ones, as strongly as the noise asks for.
+
+    References
+    ----------
+    Rudin, Osher, Fatemi, Physica D 60, 1992; Chambolle, J Math Imaging Vis 20, 2004.
+    """
+    from skimage.restoration import denoise_tv_chambolle
+
+    noise = _noise(values)
+    if noise < 0.5:
+        return values
+    smooth = denoise_tv_chambolle(values, weight=_VARIATION * noise, max_num_iter=40)
+    return np.asfortranarray(smooth, dtype=np.float32)
 
 
 def _noise(values: Float32Array) -> float:

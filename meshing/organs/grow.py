@@ -16,7 +16,7 @@ from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
 from meshing.organs.clicks import Clicks, checked_click, cubes_of, midline_side
 from meshing.organs.ground import Ground, Index, ground_about, ground_of, on_scan
-from meshing.organs.guesses import Guess, guesses
+from meshing.organs.guesses import Guess, guesses, most_frequent
 from meshing.organs.notes import notes_on
 from meshing.organs.priors import Prior, prior_for, score_settings
 from meshing.organs.votes import Vote, vote
@@ -29,6 +29,7 @@ from meshing.voxels.morphology import dilated, eroded, from_image, nearest_of, t
 from meshing.voxels.upright import Box, Float32Array, Mask, Upright, to_storage, upright
 
 _CHANGED_HU = 4.0  # a typical value that moved by more is worth growing again
+_TURNS = 2  # at most, of growing again
 _KEEP_OUT_MM = 5.0  # about an outside click nothing is grown
 _FAT_HU = -100.0
 _SMOOTH_MM = 1.2  # against the noise of fine voxels, below what borders blur
@@ -133,7 +134,7 @@ def grow(
     ballot, values = _ballot(ground, prior, (inside, outside), barred, (kind, clicks, part(progress, 0.1, 0.8)))
     progress(0.8, "drawing the border")
     share = _without_outside(ballot.share, ground, [ground.cube_of(one) for one in inside], outside)
-    fine = on_scan(share, ground)
+    fine = on_scan(_without_holes(share) if prior.fills_holes else share, ground)
     mask = _drawn(fine, scan, ground, prior, values, inside)
     if not mask.any():
         raise SegmentationError(
@@ -177,7 +178,7 @@ def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prio
     margin = 12.0 / np.array(scan.spacing_mm)
     spans = zip(low - margin, high + margin, scan.voxels.shape, strict=True)
     one, two, three = (slice(int(max(0, np.floor(a))), int(min(n, np.ceil(b) + 1))) for a, b, n in spans)
-    ground = ground_of(scan, (one, two, three), prior.spacing_mm)
+    ground = ground_of(scan, (one, two, three), prior)
     first, last = ground.cube_of(low), ground.cube_of(high)
     barred = np.ones(ground.values.shape, np.bool_, order="F")
     barred[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = False
@@ -186,7 +187,7 @@ def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prio
 
 def _about_all(scan: Upright, inside: list[FloatArray], prior: Prior) -> Ground:
     """About the first click; further ones lie in the same organ, so in its reach."""
-    return ground_about(scan, inside[0], prior.reach_mm, prior.spacing_mm)
+    return ground_about(scan, inside[0], prior)
 
 
 def _ballot(
@@ -226,25 +227,27 @@ def _ballot_of(
         found = guesses(ground, cube, prior, value_hu=value_hu, barred=barred, progress=step)
         return vote(found, prior, score_settings(), ground, inside=others, outside=outside) if found else None
 
-    first = voted(value, part(progress, 0.0, 0.5))
-    if first is None:
+    ballot = voted(value, part(progress, 0.0, 0.4))
+    if ballot is None:
         raise SegmentationError(
             f"nothing of the size of this organ grows from the click, which reads {value:.0f} HU "
             f"(at most {prior.most_ml:.0f} ml)",
             where=kind,
             hint="click nearer to the middle, or give a box",
         )
-    seen = _value_in(first.best, ground)
-    if abs(seen - value) <= _CHANGED_HU:
-        return first
-    return voted(seen, part(progress, 0.5, 1.0)) or first
+    for turn in range(_TURNS):
+        seen = _value_in(ballot.best, ground)
+        if abs(seen - value) <= _CHANGED_HU:
+            break
+        value = seen
+        ballot = voted(value, part(progress, 0.4 + 0.3 * turn, 0.7 + 0.3 * turn)) or ballot
+    return ballot
 
 
 def _value_in(guess: Guess, ground: Ground) -> float:
-    """Median of the inside, away from the blurred border where it is thick enough."""
+    """The most frequent value inside, away from the blurred border where it is thick enough."""
     core = eroded(guess.mask, ground.spacings, 1.3 * ground.spacing_mm)
-    inside = ground.values[guess.box][core if core.sum() >= 30 else guess.mask]
-    return float(np.median(inside))
+    return most_frequent(ground.values[guess.box][core if core.sum() >= 30 else guess.mask])
 
 
 def _sized_by_box(prior: Prior, clicks: Clicks) -> Prior:
@@ -284,6 +287,15 @@ def _without_outside(
     return kept
 
 
+def _without_holes(share: Float32Array) -> Float32Array:
+    """The share with one where the mask shuts something in: vessels and contents."""
+    from scipy import ndimage
+
+    mask = share > _LEAST_SHARE
+    full: Float32Array = np.where(ndimage.binary_fill_holes(mask) & ~mask, np.float32(1.0), share)
+    return full
+
+
 def _marks(shape: tuple[int, ...], cubes: list[Index]) -> Mask:
     marks = np.zeros(shape, np.bool_, order="F")
     for cube in cubes:
@@ -295,8 +307,6 @@ def _drawn(
     fine: Float32Array, scan: Upright, ground: Ground, prior: Prior, value: float, inside: list[FloatArray]
 ) -> Mask:
     """The mask on the voxels of the box: where most votes lie, drawn to the voxel against fat and air."""
-    from scipy import ndimage
-
     mask: Mask = fine > _LEAST_SHARE
     if prior.edge_hu > 0:
         mask &= _smoothed(scan, ground) > (value + _FAT_HU) / 2
@@ -305,8 +315,7 @@ def _drawn(
     for index in inside:
         seeds[tuple(np.clip(np.rint(index - corner).astype(int), 0, np.array(mask.shape) - 1))] = True
     seeds = dilated(seeds, scan.spacing_mm, 2.5 * ground.spacing_mm)
-    mask = touching(mask, seeds & mask) if (mask & seeds).any() else mask
-    return np.asfortranarray(ndimage.binary_fill_holes(mask)) if prior.fills_holes else mask
+    return touching(mask, seeds & mask) if (mask & seeds).any() else mask
 
 
 def _smoothed(scan: Upright, ground: Ground) -> Float32Array:
@@ -316,7 +325,7 @@ def _smoothed(scan: Upright, ground: Ground) -> Float32Array:
     if min(scan.spacing_mm) > _SMOOTH_MM:
         return values
     image = to_image(np.asfortranarray(values), scan.spacing_mm)
-    smooth: Float32Array = from_image(SimpleITK.DiscreteGaussian(image, _SMOOTH_MM**2, 8, 0.05, True))
+    smooth: Float32Array = from_image(SimpleITK.SmoothingRecursiveGaussian(image, [_SMOOTH_MM] * 3))
     return smooth
 
 
@@ -341,7 +350,7 @@ def _found(
         grid=scan.grid,
         clicks=clicks,
         volume_ml=volume,
-        volumes_ml=ballot.volumes_ml,
+        volumes_ml=(min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)),
         facts=notes_on(kind, volume, mask, scan, ground, (ballot, prior, midline_side(scan, inside[0]))),
     )
 

@@ -16,10 +16,7 @@ from meshing.progress import Progress, silent
 from meshing.voxels.morphology import bounding_box, depth_of, distance_from, from_image, to_image
 from meshing.voxels.upright import Box, Float32Array, Mask
 
-_LOOK_MM = 9.0  # about the click, for its typical value
-_NEAR_MM = 4.5  # how fast voxels farther away count less for it
 _BAND_HU = 8.0  # width of the kernel that finds the most frequent value
-_SNAP_MM = 6.0  # a click on a border is carried so far into its organ
 _FAT_HU = -100.0
 _BONE_SIDE_HU = 25.0  # above the typical value: half way to spongy bone
 
@@ -54,17 +51,24 @@ class Guess:
     raggedness: float
 
 
-def typical_value(ground: Ground, cube: Index, within_hu: tuple[float, float]) -> float | None:
+def typical_value(ground: Ground, cube: Index, prior: Prior, within_hu: tuple[float, float]) -> float | None:
     """The most frequent value about a cube, near ones first; None where too few lie within a range."""
-    places, distance = _about(ground, cube, _LOOK_MM)
+    places, distance = _about(ground, cube, prior.look_mm)
     values = ground.values[tuple(places.T)]
     fits = (values >= within_hu[0]) & (values <= within_hu[1])
     if fits.sum() < 3:
         return None
-    weights = np.exp(-0.5 * (distance[fits] / _NEAR_MM) ** 2)
-    levels = np.arange(values[fits].min(), values[fits].max() + 1.0)
-    votes = np.exp(-0.5 * ((levels[:, None] - values[fits]) / _BAND_HU) ** 2) @ weights
-    return float(levels[int(votes.argmax())])
+    weights = np.exp(-0.5 * (distance[fits] / (prior.look_mm / 2)) ** 2)
+    return most_frequent(values[fits], weights)
+
+
+def most_frequent(values: Float32Array, weights: npt.NDArray[np.float64] | None = None) -> float:
+    """Where the values, blurred by a kernel, lie most densely, to 1 HU."""
+    lowest = int(np.floor(values.min()))
+    counts = np.bincount(np.rint(values).astype(np.int64) - lowest, weights=weights)
+    step = np.arange(-3 * int(_BAND_HU), 3 * int(_BAND_HU) + 1)
+    density = np.convolve(counts, np.exp(-0.5 * (step / _BAND_HU) ** 2))[len(step) // 2 :][: len(counts)]
+    return float(int(density.argmax()) + lowest)
 
 
 def guesses(
@@ -112,15 +116,15 @@ def _guess(
 ) -> Guess | None:
     """What a ball reaches from the click; None where it cannot stand there, or reaches too much."""
     value, tolerance, neck = how
-    core = _core(ground, depth, cube, neck)
+    core = _core(ground, depth, cube, neck, prior.snap_mm)
     if core is None:
         return None
     box = bounding_box(core, ground.spacings, neck + 4.0 * ground.spacing_mm)
     if box is None or core.sum() * ground.cube_ml > prior.most_ml:
         return None
-    near = distance_from(core[box], ground.spacings) <= neck + 0.85 * ground.spacing_mm
+    distance = distance_from(core[box], ground.spacings) - neck
     values = ground.values[box]
-    mask = near & _is_tissue(values, value, tolerance, prior)
+    mask = (distance <= 0.85 * ground.spacing_mm) & _is_tissue(values, distance / ground.spacing_mm, how, prior)
     if barred is not None:
         mask &= ~barred[box]
     volume = float(mask.sum()) * ground.cube_ml
@@ -131,11 +135,11 @@ def _guess(
     )
 
 
-def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float) -> Mask | None:
+def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float, snap_mm: float) -> Mask | None:
     """Where the centre of the ball may be."""
     import SimpleITK
 
-    places, distance = _about(ground, cube, _SNAP_MM)
+    places, distance = _about(ground, cube, snap_mm)
     start = places[int((depth[tuple(places.T)] - 0.3 * distance).argmax())]
     if depth[tuple(start)] <= 0:
         return None
@@ -159,13 +163,17 @@ def _climbed(depth: Float32Array, start: Index) -> Index:
         start = best
 
 
-def _is_tissue(values: Float32Array, value: float, tolerance: float, prior: Prior) -> Mask:
-    """Up to half way to fat and bone; a lesion may lie in anything, so its band holds."""
-    if prior.edge_hu == 0.0:
-        within: Mask = np.abs(values - np.float32(value)) < 1.15 * tolerance
-        return within
-    tissue: Mask = (values > (value + _FAT_HU) / 2) & (values < value + max(tolerance, _BONE_SIDE_HU))
-    return tissue
+def _is_tissue(values: Float32Array, cubes_out: Float32Array, how: tuple[float, float, float], prior: Prior) -> Mask:
+    """Up to half way to what lies around: fat and bone; for a lesion, whatever is two to four cubes outside."""
+    value, tolerance, _ = how
+    if prior.edge_hu > 0:
+        tissue: Mask = (values > (value + _FAT_HU) / 2) & (values < value + max(tolerance, _BONE_SIDE_HU))
+        return tissue
+    around = values[(cubes_out > 2.0) & (cubes_out < 4.0)]
+    step = float(np.median(around)) - value if around.size else 0.0
+    away = np.sign(step) * (values - np.float32(value))
+    half = 0.5 * abs(step)
+    return (away < half) & (away > -max(half, tolerance)) if half > 0 else np.abs(values - value) < tolerance
 
 
 def _beyond(mask: Mask, values: Float32Array, value: float) -> Float32Array:
@@ -178,10 +186,7 @@ def _beyond(mask: Mask, values: Float32Array, value: float) -> Float32Array:
 
 
 def _raggedness(mask: Mask, spacing_mm: float) -> float:
-    faces = sum(
-        int(np.count_nonzero(mask.take(range(1, n), axis) != mask.take(range(n - 1), axis)))
-        for axis, n in enumerate(mask.shape)
-    )
+    faces = sum(int(np.count_nonzero(np.diff(mask.view(np.int8), axis=axis))) for axis in range(3))
     # A digital ball has 1.5 times the faces that its surface measures.
     area = faces * spacing_mm**2 / 1.5
     volume = float(mask.sum()) * spacing_mm**3

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from meshing.organs.ground import Ground
 from meshing.organs.priors import Prior
 from meshing.organs.votes import Vote
@@ -40,7 +38,7 @@ def notes_on(
 
 
 def _how(kind: str, name: str, volume: float, ballot: Vote) -> Fact:
-    low, high = ballot.volumes_ml
+    low, high = min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)
     best = ballot.best
     text = (
         f"{name}: {volume:.1f} ml grown from clicks, guesses from {low:.1f} to {high:.1f} ml; "
@@ -78,12 +76,10 @@ def _on_border(kind: str, name: str, ballot: Vote) -> Iterator[Fact]:
 
 def _on_edges(kind: str, name: str, mask: Mask, scan: Upright, ground: Ground) -> Iterator[Fact]:
     """Where the field of view or the reach cuts it."""
-    cut = []
+    cut = 0
     for axis, (span, count) in enumerate(zip(ground.box, scan.voxels.shape, strict=True)):
-        cut += [
-            axis for at, end in ((0, span.start == 0), (-1, span.stop == count)) if end and mask.take(at, axis).any()
-        ]
+        cut += int(span.start == 0 and mask.take(0, axis).any())
+        cut += int(span.stop == count and mask.take(-1, axis).any())
     if cut:
-        area = sum(float(np.prod(scan.spacing_mm)) / scan.spacing_mm[axis] for axis in cut)
-        text = f"{name}: cut by the edge of the scan, so its volume is a lower bound"
-        yield Fact("cut", text, {"key": kind, "sides": len(cut), "pixel_mm2": area})
+        text = f"{name}: cut by {cut} side{'s' if cut > 1 else ''} of the scan, so its volume is a lower bound"
+        yield Fact("cut", text, {"key": kind, "sides": cut})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from meshing.errors import NotFoundError
 from meshing.library import asset
@@ -27,6 +27,9 @@ class Prior:
     tolerances_hu: tuple[float, ...]
     necks_mm: tuple[float, ...]
     spacing_mm: float
+    look_mm: float
+    snap_mm: float
+    denoising: Literal["median", "variation"]
     edge_hu: float
     fills_holes: bool
 

@@ -16,6 +16,7 @@ from meshing.errors import CaseError, SegmentationError, SurfaceError
 from meshing.extract import Extraction
 from meshing.importing.scan import SeriesChoice
 from meshing.nets.make import NetSettings
+from meshing.organs.together import requests_for
 from meshing.progress import Progress, part
 from meshing.segmenters.levels import Level
 from viewer.commands.choices import limits_of, naming_of
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         levels=tuple(Level(value, name) for value, name in options.level),
         choice=SeriesChoice(series=options.series, phase=options.phase, gaps=options.gaps),
         seeds_mm=tuple(options.seed),
+        clicks=requests_for(options.click, options.outside, options.box),
         extraction=Extraction(options.method, NetSettings(is_fine=options.fine)),
         edges=options.edges,
         budget=options.budget,

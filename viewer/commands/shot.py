@@ -37,6 +37,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         sheets=frozenset(options.sheet),
         language=options.language,
         size=options.size,
+        is_confidence_shown=options.confidence,
     )
     progress(0.1, "arranging")
     scene = resolve(case, choices)

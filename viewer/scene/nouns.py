@@ -47,6 +47,8 @@ class Choices:
         Side the 3D picture is seen from, such as "anterior" or "right-anterior".
     size
         Width and height in pixels.
+    is_confidence_shown
+        Whether what grew from clicks is coloured by how sure it is.
     """
 
     layout: Layout = "four-up"
@@ -61,17 +63,19 @@ class Choices:
     projection: Projection = "perspective"
     language: Language = "en"
     size: tuple[int, int] = (1600, 1200)
+    is_confidence_shown: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class SceneSurface:
-    """A surface to draw: vertices (V, 3), outward faces (F, 3), sRGB colour, opacity."""
+    """A surface to draw: vertices (V, 3), outward faces (F, 3), sRGB colour, opacity; `colours`: sRGB per vertex."""
 
     key: str
     vertices: Vertices | FloatArray
     faces: Faces
     colour: Colour
     opacity: float
+    colours: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +121,8 @@ class SceneSlice:
         Where the plane lies, as readers write it: "S 12.5 mm".
     bar_mm
         Length of the scale bar.
+    overlay
+        float32, `view.shape` + (4,): sRGB and opacity laid under the regions, or None.
     """
 
     view: SliceView
@@ -125,6 +131,7 @@ class SceneSlice:
     crosshair: tuple[float, float]
     position: str
     bar_mm: float
+    overlay: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +146,8 @@ class Scene:
         The words of the side that the camera looks from.
     grid_shape, spacing_mm
         Of the scan, as stored.
+    is_confidence_shown
+        Whether the legend explains the colours of confidence.
     """
 
     layout: Layout
@@ -154,3 +163,4 @@ class Scene:
     modality: str
     grid_shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    is_confidence_shown: bool = False
