@@ -14,7 +14,7 @@ from meshing.errors import VesselError
 from meshing.frames import FloatArray
 from meshing.plan import Point
 from meshing.progress import Progress
-from meshing.vessels.assemble import assembled
+from meshing.vessels.assemble import Cut, assembled
 from meshing.vessels.lattice import (
     NOWHERE,
     Floats,
@@ -105,7 +105,7 @@ def _parts(lattice: Lattice) -> Index:
 
     row, way = np.nonzero(lattice.beside[:, :13] >= 0)
     other = lattice.beside[row, way]
-    count = len(lattice.index)
+    count = len(lattice.voxels)
     graph = csr_matrix((np.ones(len(row), np.int8), (row, other)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
@@ -256,16 +256,6 @@ def _without_blobs(
     owner = np.where((skeleton.owner >= 0) & keep[skeleton.owner], place[skeleton.owner], NOWHERE).astype(np.int32)
     text = f"{blobs} parts of the lumen are blobs, no longer than {_LEAST_ELONGATION:g} times as wide: left out"
     return Skeleton(skeleton.rows[keep], before, owner), [Fact("blobs", text, {"parts": blobs})]
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A loop that was cut: where, its way round and least radius, in the lumen's mm, and the lines that meet there."""
-
-    at: FloatArray
-    way: FloatArray
-    least_radius_mm: float
-    between: tuple[int, int]
 
 
 def _cuts(

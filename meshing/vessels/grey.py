@@ -18,10 +18,10 @@ import numpy.typing as npt
 from meshing.errors import VesselError
 from meshing.plan import Point
 from meshing.progress import Progress, silent
+from meshing.volume import Volume
 from meshing.voxels.morphology import bounding_box, components, dilated
 from meshing.voxels.seeds import brightness_at, checked_seeds
 from meshing.voxels.upright import Mask, to_storage, upright
-from meshing.volume import Volume
 
 WHERE = "vessel from grey values"
 _ALPHA, _BETA = 0.5, 0.5

@@ -157,7 +157,7 @@ def _even(points_mm: FloatArray, mm_per_pixel: float, half_width_mm: float) -> t
             where="reformat",
             hint="give a longer branch, or smaller pixels",
         )
-    even = np.arange(0.0, arc[-1] + 1e-9, mm_per_pixel)
+    even: FloatArray = np.arange(0.0, arc[-1] + 1e-9, mm_per_pixel)
     return np.stack([np.interp(even, arc, points[:, axis]) for axis in range(3)], axis=1), even
 
 
