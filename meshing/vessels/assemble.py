@@ -31,6 +31,9 @@ class Cut:
 
 def assembled(lumen: Lumen, lines: list[Line], cuts: list[Cut], left_out: list[Fact]) -> VesselTree:
     """The tree of lines."""
+    used = sorted({node for line in lines for node in (line.start, line.end)})
+    place = {node: number for number, node in enumerate(used)}
+    lines = [replace(line, start=place[line.start], end=place[line.end]) for line in lines]
     clipped = [_clipped(lumen, line) for line in lines]
     lines = [line for line, _ in clipped]
     nodes = _nodes(lumen, lines, [at_edge for _, at_edge in clipped], cuts)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meshing.phantoms.compose import Tubes, polyline
-from meshing.phantoms.shapes import Ball
-from meshing.phantoms.tree import Growth, Tree, even_points, grow
+from meshing.phantoms.tree import Tree
 from meshing.phantoms.voxelise import patch
 from meshing.vessels import VesselTree
 from meshing.volume import Grid, Volume
@@ -61,17 +60,62 @@ def tube(points: npt.ArrayLike, radii: npt.ArrayLike) -> Tubes:
 
 
 @cache
-def grown_tree(seed: int = 0) -> Tree:
-    """A tree of some thirty tips whose branches keep 1.5 mm apart; another for every seed."""
-    ball = Ball((0.0, 0.0, 0.0), 45.0)
-    trunk = np.array([[0.0, 0.0, -60.0, 4.0], [0.0, 0.0, -45.0, 4.0], [0.0, 2.0, -30.0, 4.0]])
-    targets = even_points(300 + 7 * seed, *ball.bounds())[7 * seed :]
+def grown_tree(seed: int = 0, generations: int = 4) -> Tree:
+    """A tree that forks at every generation, curved, of Murray's radii; its vessels keep 1.5 mm apart but at forks."""
+    for attempt in range(200):
+        chance = np.random.default_rng((seed, attempt))
+        points, parents, radii = [np.zeros(3)], [-1], [4.0]
+        buds = [(0, np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0]), 4.0, 26.0)]
+        for generation in range(generations + 1):
+            after = []
+            for start, way, side, radius, length in buds:
+                bend = chance.normal(0.0, 0.12, 3)
+                end, way = _stem(points, parents, radii, (start, way + bend, radius, length))
+                if generation == generations:
+                    continue
+                turned = np.cross(way, side)
+                turned /= np.linalg.norm(turned)
+                share = chance.uniform(0.35, 0.5)
+                for part, sign in ((share, 1.0), (1.0 - share, -1.0)):
+                    angle = np.radians(chance.uniform(28.0, 48.0)) * (1.0 - part) / 0.5
+                    out = np.cos(angle) * way + sign * np.sin(angle) * turned
+                    after.append((end, out, turned, radius * part ** (1 / 3), length * chance.uniform(0.75, 0.9)))
+            buds = after
+        tree = Tree(np.array(points), np.array(parents), np.array(radii))
+        if _keeps_apart(tree, 1.5):
+            return tree
+    raise ValueError(f"no tree of seed {seed} keeps its vessels apart")
 
-    def depth_mm(points: Points) -> Points:
-        return -ball.field(*points.T)
 
-    targets = targets[depth_mm(targets) > 3.0]
-    return grow([trunk], targets, depth_mm=depth_mm, growth=Growth(tip_radius_mm=1.0, clearance_mm=1.5))
+def _stem(
+    points: list[Points], parents: list[int], radii: list[float], bud: tuple[int, Points, float, float]
+) -> tuple[int, Points]:
+    """Points of a vessel that bends evenly; its last point and direction there."""
+    at, way, radius, length = bud
+    way = way / np.linalg.norm(way)
+    bend = 0.02 * np.cross(way, (0.3, -0.5, 0.8))
+    steps = int(np.ceil(length / 2.0))
+    for _ in range(steps):
+        way = way + bend
+        way /= np.linalg.norm(way)
+        points.append(points[at] + way * (length / steps))
+        parents.append(at)
+        radii.append(radius)
+        at = len(points) - 1
+    return at, way
+
+
+def _keeps_apart(tree: Tree, clearance_mm: float) -> bool:
+    """Whether vessels that are no neighbours along the tree stay that far from each other."""
+    gap = np.linalg.norm(tree.points[:, None] - tree.points[None], axis=2) - tree.radius[:, None] - tree.radius[None]
+    along = np.zeros_like(gap)
+    for point in range(1, len(tree.points)):
+        back = tree.parent[point]
+        along[point, :point] = along[:point, point] = along[back, :point] + np.linalg.norm(
+            tree.points[point] - tree.points[back]
+        )
+    wide = tree.radius[:, None] + tree.radius[None]
+    return bool((gap[along > 4.0 * wide] > clearance_mm).all())
 
 
 @dataclass(frozen=True)
