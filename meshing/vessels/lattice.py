@@ -240,15 +240,13 @@ def _explain(
             count += 1
             at = back[at]
         root = place[at] if at >= 0 else -1
-        # From the root outward: where the way leaves the spheres for good, how far it goes then, and how fat it is.
-        out, fattest, last = 0.0, 0.0, -1
+        # How far it goes outside the spheres of all others, and how fat it is there.
+        out, fattest = 0.0, 0.0
         for step in range(count):
-            if slack[way[step]] >= margin:
-                break
-            fattest = max(fattest, radius[way[step]])
-            if last >= 0:
-                out += _apart(places, way[step], last)
-            last = way[step]
+            if slack[way[step]] < margin:
+                fattest = max(fattest, radius[way[step]])
+                if step > 0:
+                    out += _apart(places, way[step], way[step - 1])
         is_branch = root < 0 or is_wanted or out >= ratio * fattest + least
         for step in range(count - 1, -1, -1):
             row = way[step]

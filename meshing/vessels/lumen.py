@@ -86,9 +86,7 @@ def lumen_of_mask(mask: Mask, grid: Grid, image: Volume | None = None, progress:
     Raises
     ------
     VesselError
-        If the mask is empty, is not on the grid, or holds nothing but specks.
-    SurfaceError
-        If the axes of the grid are not at right angles.
+        If the mask is empty, is not on the grid, or holds nothing but specks; if the grid's axes are sheared.
     """
     _check(mask, grid, image)
     scan = upright(Volume(mask.view(np.uint8), grid, "MASK", ""))
@@ -149,6 +147,13 @@ def _check(mask: Mask, grid: Grid, image: Volume | None) -> None:
             f"the mask is {mask.dtype} of shape {mask.shape}, the grid {grid.shape}",
             where=WHERE,
             hint="give a bool mask on its own grid",
+        )
+    upright_share = grid.voxel_volume_mm3 / float(np.prod(grid.spacing_mm))
+    if upright_share < 0.999:
+        raise VesselError(
+            f"the axes of the grid are sheared: its voxels have {100 * upright_share:.1f} % of the volume of upright ones",
+            where=WHERE,
+            hint="resample the mask onto a grid with axes at right angles",
         )
     if image is not None and not is_same_grid(image.grid, grid):
         raise VesselError(

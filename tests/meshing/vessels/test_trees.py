@@ -11,7 +11,7 @@ from tests.meshing.vessels.known import Apart, Spacing, apart, drawn, grid_round
 from tests.shapes import storage_orders
 
 # In voxels; the target for the radius is 0.15.
-RADIUS, CENTRE = 0.09, 0.15
+RADIUS, CENTRE, WORST = 0.09, 0.10, 0.35
 
 
 def found_in(seed: int, spacing_mm: Spacing, turn: int | None) -> Apart:
@@ -36,7 +36,8 @@ def test_every_tip_is_found_none_is_invented_and_radii_hold(seed: int, spacing_m
     assert (found.missed, found.false) == (0, 0), found
     assert found.radius < RADIUS, found
     assert found.centre < CENTRE, found
-    assert found.covered < 1.0, found
+    assert found.radius_worst < WORST, found
+    assert found.covered < 0.5, found
 
 
 def test_with_grey_values_the_wall_is_found_between_voxels() -> None:
@@ -65,11 +66,9 @@ def as_numbers(tree: VesselTree) -> np.ndarray:
 
 
 def test_all_48_storage_orders_give_the_same_tree() -> None:
-    true = grown_tree()
+    true = grown_tree(0, generations=1)
     first = grid_round(true.tubes(), (1.1, 1.2, 1.3), turn=5)
-    trees = []
-    for grid in storage_orders(first):
-        trees.append(vessel_tree(drawn(true.tubes(), grid), grid))
+    trees = [vessel_tree(drawn(true.tubes(), grid), grid) for grid in storage_orders(first)]
     reference = as_numbers(trees[0])
     for tree in trees[1:]:
         assert [b.parent for b in tree.branches] == [b.parent for b in trees[0].branches]
