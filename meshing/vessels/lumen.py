@@ -151,7 +151,7 @@ def _check(mask: Mask, grid: Grid, image: Volume | None) -> None:
     upright_share = grid.voxel_volume_mm3 / float(np.prod(grid.spacing_mm))
     if upright_share < 0.999:
         raise VesselError(
-            f"the axes of the grid are sheared: its voxels have {100 * upright_share:.1f} % of the volume of upright ones",
+            f"the axes of the grid are sheared: its voxels have {100 * upright_share:.1f} % of upright ones volume",
             where=WHERE,
             hint="resample the mask onto a grid with axes at right angles",
         )

@@ -31,7 +31,7 @@ def test_a_tree_grows_from_a_seed(image: Volume) -> None:
 
 def test_seeds_in_the_dark_outside_or_missing_are_refused(image: Volume) -> None:
     dark = tuple(image.grid.to_patient((1, 1, 1)).tolist())
-    with pytest.raises(VesselError, match="no bright vessel there|brighter than half"):
+    with pytest.raises(VesselError, match=r"no bright vessel there|brighter than half"):
         lumen_mask(image, (dark,))
     with pytest.raises(SegmentationError, match="outside the scan"):
         lumen_mask(image, ((500.0, 0.0, 0.0),))
