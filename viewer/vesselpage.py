@@ -31,8 +31,10 @@ _ALARM: Ink = (244, 122, 108)
 _GENERATIONS: tuple[Ink, ...] = (
     (246, 193, 88), (96, 205, 150), (98, 172, 245), (203, 138, 245), (244, 122, 108), (140, 226, 220),
 )  # fmt: skip
-_WALL_OPACITY = 0.22
-_THIN = 0.34
+_WALL_OPACITY = 0.13
+_TREE_SHARE = 0.5
+_VIEWS = ("left", "anterior", "superior")  # along L, P, S
+_THIN = 0.3
 _SMOOTH = 3
 _STEPS_MM = (1, 2, 5, 10, 20, 50, 100)
 
@@ -65,19 +67,27 @@ def vessel_page(
     size: tuple[int, int] = (1600, 1000),
 ) -> Pixels:
     """The page, for the way to the farthest tip."""
-    choices = Choices(layout="3d", only=frozenset({key}), opacity={key: _WALL_OPACITY}, language=language, size=size)
+    choices = Choices(
+        layout="3d",
+        only=frozenset({key}),
+        opacity={key: _WALL_OPACITY},
+        view=_widest_view(tree),
+        language=language,
+        size=size,
+    )
     scene = resolve(case, choices)
     px = text_px(size)
     head, foot = round(px * 3.4), round(px * 3.2)
-    left = Box(0, 0, round(size[0] * 0.46), size[1])
+    left = Box(0, 0, round(size[0] * _TREE_SHARE), size[1])
     body = (head + round(px * 3.6), size[1] - foot)
-    straight = Box(left.right + round(px * 1.6), body[0], round(size[0] * 0.22), body[1] - body[0])
-    curve = Box(
-        straight.right + round(px * 3.6), body[0], size[0] - straight.right - round(px * 5.2), body[1] - body[0]
-    )
+    way = _longest(tree)
+    wanted = 2.0 * _half_width(way) / way.arc[-1] * (body[1] - body[0])
+    width = round(min(max(wanted, px * 10.0), size[0] * 0.24))
+    straight = Box(left.right + round(px * 1.6), body[0], width, body[1] - body[0])
+    curve_left = straight.right + round(px * 4.2)
+    curve = Box(curve_left, body[0], size[0] - curve_left - round(px * 1.6), body[1] - body[0])
     canvas = Image.new("RGB", size, PAGE)
     canvas.paste(_tree_panel(scene, tree, (left.width, left.height)), (0, 0))
-    way = _longest(tree)
     mm_per_pixel = max(way.arc[-1] / straight.height, 2.0 * _half_width(way) / straight.width)
     rows = round(way.arc[-1] / mm_per_pixel)
     _paint_straight(canvas, case, way, straight, mm_per_pixel)
@@ -85,6 +95,14 @@ def vessel_page(
     _paint_titles(canvas, (straight, curve), head, px, language)
     _paint_legend(canvas, tree, (round(px * 0.8), size[1] - foot), px, language)
     return np.asarray(canvas)
+
+
+def _widest_view(tree: VesselTree) -> str:
+    """The side from which the tree spreads widest; from the front where that makes little difference."""
+    points = np.concatenate([branch.points_mm for branch in tree.branches])
+    spread = np.sqrt(np.maximum(points.var(axis=0), 1e-6))
+    area = [float(np.prod(np.delete(spread, axis))) * (1.2 if axis == 1 else 1.0) for axis in range(3)]
+    return _VIEWS[int(np.argmax(area))]
 
 
 def _colour(generation: int) -> Ink:
@@ -116,7 +134,7 @@ def _tree_panel(scene: Scene, tree: VesselTree, size: tuple[int, int]) -> Image.
         vertices, faces = tube(list(branch.points_mm[:: max(len(branch.points_mm) // 160, 1)]), thin)
         shapes.append(SceneSurface(f"branch {branch.number}", vertices, faces, _unit(_colour(branch.generation)), 1.0))
     for node in tree.nodes:
-        size_mm = max(0.5 * node.radius_mm, 0.5)
+        size_mm = max(0.34 * node.radius_mm, 0.6)
         vertices, faces = ball(node.at_mm, (size_mm, size_mm, size_mm), refinements=3)
         ink = _ALARM if node.at_cut else _LIGHT
         shapes.append(SceneSurface(f"node {node.number}", vertices, faces, _unit(ink), 1.0))
@@ -240,14 +258,15 @@ def _paint_legend(canvas: Image.Image, tree: VesselTree, at: tuple[int, int], px
     generations = sorted({branch.generation for branch in tree.branches})
     y = px * 3.2
     for generation in generations[: len(_GENERATIONS)]:
-        count = sum(branch.generation == generation for branch in tree.branches)
+        count = sum(min(branch.generation, len(_GENERATIONS)) == generation for branch in tree.branches)
         ImageDraw.Draw(canvas).rounded_rectangle(
             (at[0], y - px * 0.12, at[0] + px * 1.4, y + px * 0.12), px // 8, fill=_colour(generation)
         )
-        text = word("vessel_generation_n", language).format(generation, count)
+        more = "+" if generation == len(_GENERATIONS) and generations[-1] > generation else ""
+        text = word("vessel_generation_n", language).format(f"{generation}{more}", count)
         write(canvas, (at[0] + px * 1.9, y), text, px=px, ink=_LIGHT, anchor="lm")
         y += px * 1.6
-    x = ceil(canvas.width * 0.46 + px * 1.6)
+    x = ceil(canvas.width * _TREE_SHARE + px * 1.6)
     doubt = word("vessel_doubt", language).format(f"{2.0 * tree.radius_uncertainty_mm:.1f}")
     write(
         canvas, (x, canvas.height - px * 1.6), f"{doubt}  {word('disclaimer', language)}", px=round(px * 0.8), ink=_SOFT

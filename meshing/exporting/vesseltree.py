@@ -146,7 +146,8 @@ def _vtp(tree: VesselTree) -> str:
         [
             '<?xml version="1.0"?>',
             '<VTKFile type="PolyData" version="0.1" byte_order="LittleEndian"><PolyData>',
-            '<FieldData><Array type="String" Name="SPACE" NumberOfTuples="1" format="ascii">76 80 83 0</Array></FieldData>',
+            '<FieldData><Array type="String" Name="SPACE" NumberOfTuples="1" format="ascii">',
+            "76 80 83 0</Array></FieldData>",
             f'<Piece NumberOfPoints="{len(points)}" NumberOfLines="{len(counts)}">',
             "<PointData>" + array("MaximumInscribedSphereRadius", "Float64", radii) + "</PointData>",
             "<CellData>" + "".join(cells) + "</CellData>",
