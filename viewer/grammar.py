@@ -11,7 +11,7 @@ from typing import Any
 from viewer import arguments
 
 EPILOG = "For planning practice and teaching; not a medical device."
-_MAY_BE_NEGATIVE = ("--seed", "--centre", "--level")
+_MAY_BE_NEGATIVE = ("--seed", "--centre", "--level", "--root", "--tip")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +23,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"anatomyxr {version('anatomyxr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_demo, _inspect, _segmenters, _build, _shot, _export, _verify, _labels, _compare, _sample):
+    for add in (
+        _demo,
+        _inspect,
+        _segmenters,
+        _build,
+        _shot,
+        _export,
+        _verify,
+        _vessels,
+        _labels,
+        _compare,
+        _sample,
+    ):
         add(commands)
     return top
 
@@ -237,6 +249,25 @@ def _compare(commands: Any) -> None:
 def _segmenters(commands: Any) -> None:
     command = _command(commands, "segmenters", "list presets, plug-ins and models with licence and what they lack")
     command.add_argument("--model", type=Path, metavar="PATH", help="describe the model at that path, too")
+
+
+def _vessels(commands: Any) -> None:
+    command = _command(commands, "vessels", "follow a vessel of a case: branches, narrow places, laid straight")
+    command.add_argument("case", type=Path)
+    command.add_argument("--structure", required=True, metavar="NAME", help="the vessel")
+    for end in ("root", "tip"):
+        command.add_argument(
+            f"--{end}", type=arguments.point, action="append", default=[], metavar="L,P,S", help=f"a {end} in LPS mm"
+        )
+    command.add_argument("--edges", choices=("image", "labels"), default="image", help="where the wall is")
+    command.add_argument(
+        "--reference", choices=("distal", "proximal", "mean"), default="mean", help="of a stenosis (default: mean)"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the tree: .json .csv .vtp")
+    command.add_argument("--cpr", type=arguments.png, metavar="PICTURE", help="draw the tree and its longest way: .png")
+    command.add_argument("--size", type=arguments.size, default=(1600, 1000), metavar="WxH", help="of that picture")
+    command.add_argument("--save", action="store_true", help="put the ways to all tips into the case's plan")
+    command.add_argument("--language", choices=("en", "zh"), default="en")
 
 
 def _sample(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""The wall cut by planes across a vessel: segments round a point, the largest circle among them, the first wall each way.
+"""The wall cut by planes across a vessel: segments round a point, the largest circle, the first wall each way.
 
 In: triangles in bins, points and the two directions of each plane; all in one frame. Numbers only; compiled.
 """

@@ -7,8 +7,7 @@ Strahler, "Quantitative analysis of watershed geomorphology", Transactions AGU 3
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +19,9 @@ from meshing.vessels.nouns import Branch, Loop, Node, VesselTree
 from meshing.volume import Fact
 
 
-class CutLoop(Protocol):
-    """A loop that was cut, in the lumen's mm."""
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A loop that was cut: where, its way round and least radius, in the lumen's mm, and the lines that meet there."""
 
     at: FloatArray
     way: FloatArray
@@ -29,11 +29,13 @@ class CutLoop(Protocol):
     between: tuple[int, int]
 
 
-def assembled(lumen: Lumen, lines: list[Line], cuts: list[CutLoop], left_out: list[Fact]) -> VesselTree:
+def assembled(lumen: Lumen, lines: list[Line], cuts: list[Cut], left_out: list[Fact]) -> VesselTree:
     """The tree of lines."""
+    used = sorted({node for line in lines for node in (line.start, line.end)})
+    place = {node: number for number, node in enumerate(used)}
+    lines = [replace(line, start=place[line.start], end=place[line.end]) for line in lines]
     clipped = [_clipped(lumen, line) for line in lines]
     lines = [line for line, _ in clipped]
-    fans = {line.start for line in lines}
     nodes = _nodes(lumen, lines, [at_edge for _, at_edge in clipped], cuts)
     generation, strahler = _orders(lines)
     branches = tuple(
@@ -50,12 +52,11 @@ def assembled(lumen: Lumen, lines: list[Line], cuts: list[CutLoop], left_out: li
         )
         for number, line in enumerate(lines)
     )
-    assert fans
     return VesselTree(
         branches,
         nodes,
         tuple(_loop(lumen, cut) for cut in cuts),
-        (lumen.spacing_mm[0], lumen.spacing_mm[1], lumen.spacing_mm[2]),
+        lumen.spacing_mm,
         lumen.wall_uncertainty_mm,
         lumen.in_patient(lumen.wall.vertices),
         lumen.wall.faces,
@@ -90,7 +91,7 @@ def _between(values: FloatArray, one: int, other: int, share: float) -> FloatArr
     return found
 
 
-def _nodes(lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[CutLoop]) -> tuple[Node, ...]:
+def _nodes(lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[Cut]) -> tuple[Node, ...]:
     starts, ends = {line.start for line in lines}, {line.end for line in lines}
     found: dict[int, Node] = {}
     for line, edges in zip(lines, at_edge, strict=True):
@@ -123,7 +124,7 @@ def _orders(lines: list[Line]) -> tuple[list[int], list[int]]:
     return generation, strahler
 
 
-def _loop(lumen: Lumen, cut: CutLoop) -> Loop:
+def _loop(lumen: Lumen, cut: Cut) -> Loop:
     way = np.vstack([cut.way, cut.way[:1]])
     return Loop(
         _point(lumen.in_patient(cut.at)),

@@ -14,7 +14,7 @@ from meshing.errors import VesselError
 from meshing.frames import FloatArray
 from meshing.plan import Point
 from meshing.progress import Progress
-from meshing.vessels.assemble import assembled
+from meshing.vessels.assemble import Cut, assembled
 from meshing.vessels.lattice import (
     NOWHERE,
     Floats,
@@ -29,7 +29,7 @@ from meshing.vessels.lattice import (
 from meshing.vessels.lines import Line, lines_of
 from meshing.vessels.lumen import WHERE, Lumen
 from meshing.vessels.nouns import VesselTree
-from meshing.vessels.segments import Contact, contacts_of, segments_of
+from meshing.vessels.segments import Contact, Segment, contacts_of, segments_of
 from meshing.volume import Fact
 
 _KEEPING_RATIO = 2.0
@@ -38,7 +38,7 @@ _THINNER = 0.7
 _BARRED = 1e4
 _MOST_LOOPS = 12
 _LEAST_ELONGATION = 1.5
-_ROUND_RADII = 3.0
+_FAT_END = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def _parts(lattice: Lattice) -> Index:
 
     row, way = np.nonzero(lattice.beside[:, :13] >= 0)
     other = lattice.beside[row, way]
-    count = len(lattice.index)
+    count = len(lattice.voxels)
     graph = csr_matrix((np.ones(len(row), np.int8), (row, other)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
@@ -121,7 +121,7 @@ def _keeping(lumen: Lumen) -> Keeping:
 
 
 def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) -> Index:
-    """The thickest end of every part."""
+    """The thickest end of every part; where all ends are thin, one beyond its fattest vessel."""
     order = np.lexsort((np.arange(len(part)), -radius.round(6), part))
     starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]
     price = _price(radius, lumen.voxel_mm)
@@ -130,15 +130,42 @@ def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) ->
     starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]  # an end each: none is hidden in its sphere
     reached = cheapest_ways(lattice, price, starts)
     skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), np.zeros(0, np.int64))
+    places, radii = lattice.places[skeleton.rows], radius[skeleton.rows]
     fans = np.bincount(skeleton.before[skeleton.before >= 0], minlength=len(skeleton.rows))
-    best: dict[int, tuple[float, int]] = {}
-    tips = np.flatnonzero((fans == 0) | ((fans == 1) & (skeleton.before < 0)))
-    for tip in tips.tolist():
-        row = int(skeleton.rows[tip])
-        thickness = _thickness(lattice, skeleton, fans, radius, tip)
-        if thickness > best.get(int(part[row]), (-1.0, 0))[0] + 1e-6:
-            best[int(part[row])] = (thickness, row)
-    return np.array([best[number][1] if number in best else starts[number] for number in range(len(starts))], np.int64)
+    ends = np.flatnonzero((fans == 0) | ((fans == 1) & (skeleton.before < 0)))
+    thickness = np.array([_thickness(lattice, skeleton, fans, radius, int(end)) for end in ends])
+    segments = segments_of(skeleton, places, radii, lumen.voxel_mm)
+    found = starts.copy()
+    of_part = part[skeleton.rows]
+    for number in np.unique(of_part).tolist():
+        own = of_part[ends] == number
+        if own.any():
+            pieces = [one for one in segments if of_part[one.entries[-1]] == number]
+            found[number] = skeleton.rows[_root_among(ends[own], thickness[own], pieces, places, radii)]
+    return found
+
+
+def _root_among(ends: Index, thickness: Floats, segments: list[Segment], places: Floats, radii: Floats) -> int:
+    """The entry that a tree begins at: its thickest end, or one on the shorter side of its fattest vessel."""
+    best = int(ends[thickness.argmax()])
+    fat = [float(np.median(radii[one.entries])) for one in segments]
+    fattest = int(np.argmax(fat)) if fat else -1
+    if fattest < 0 or thickness.max() >= _FAT_END * fat[fattest]:
+        return best
+    # An aorta in whose mask the heart ends in rags: all ends are thin. The rags are the shorter side of it.
+    way = [float(np.linalg.norm(np.diff(places[one.entries], axis=0), axis=1).sum()) for one in segments]
+    beyond = {int(segments[fattest].entries[-1])}
+    length = 0.0
+    for at, one in enumerate(segments):
+        if at != fattest and int(one.entries[0]) in beyond:
+            beyond.add(int(one.entries[-1]))
+            length += way[at]
+    is_beyond = np.array([int(end) in beyond for end in ends])
+    if length > sum(way) - way[fattest] - length:
+        is_beyond = ~is_beyond
+    if not is_beyond.any():
+        return best
+    return int(ends[is_beyond][thickness[is_beyond].argmax()])
 
 
 def _thickness(lattice: Lattice, skeleton: Skeleton, fans: Index, radius: Floats, tip: int) -> float:
@@ -256,16 +283,6 @@ def _without_blobs(
     owner = np.where((skeleton.owner >= 0) & keep[skeleton.owner], place[skeleton.owner], NOWHERE).astype(np.int32)
     text = f"{blobs} parts of the lumen are blobs, no longer than {_LEAST_ELONGATION:g} times as wide: left out"
     return Skeleton(skeleton.rows[keep], before, owner), [Fact("blobs", text, {"parts": blobs})]
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A loop that was cut: where, its way round and least radius, in the lumen's mm, and the lines that meet there."""
-
-    at: FloatArray
-    way: FloatArray
-    least_radius_mm: float
-    between: tuple[int, int]
 
 
 def _cuts(

@@ -1,4 +1,4 @@
-"""A lumen from grey values alone: grown from seeds to half the step to what lies round it; and how tube-like a place is.
+"""A lumen from grey values alone: grown from seeds to half the step to what is round it; how tube-like a place is.
 
 In: a `Volume` and seeds in LPS mm. Out: a mask on its grid, or the tube-likeness at every voxel.
 

@@ -31,7 +31,7 @@ class Lattice(NamedTuple):
 
     Parameters
     ----------
-    index
+    voxels
         (N, 3) int64, where each voxel lies in the mask.
     places
         (N, 3) float64, mm along the axes of the mask.
@@ -41,7 +41,7 @@ class Lattice(NamedTuple):
         (26,), the way to each neighbour.
     """
 
-    index: Index
+    voxels: Index
     places: Floats
     beside: npt.NDArray[np.int32]
     steps_mm: Floats
@@ -84,7 +84,7 @@ class Reached(NamedTuple):
 
 def cheapest_ways(lattice: Lattice, price: Floats, starts: npt.ArrayLike) -> Reached:
     """The cheapest way to every voxel from the nearest of the starts; a step costs its length times the mean price."""
-    count = len(lattice.index)
+    count = len(lattice.voxels)
     before, length = np.full(count, NOWHERE, np.int32), np.full(count, np.inf)
     paid = np.full(count, np.inf)
     _spread(np.atleast_1d(np.asarray(starts, np.int64)), lattice.beside, lattice.steps_mm, price, paid, before, length)
@@ -198,7 +198,7 @@ def skeleton_of(lattice: Lattice, reached: Reached, radius_mm: Floats, keeping: 
     goals
         Voxels that paths must reach; when there are any, no others are looked for.
     """
-    count = len(lattice.index)
+    count = len(lattice.voxels)
     order = np.argsort(-np.where(np.isfinite(reached.length_mm), reached.length_mm, -1.0), kind="stable")
     order = order[np.isfinite(reached.length_mm[order])]
     place, slack = np.full(count, NOWHERE, np.int32), np.full(count, -np.inf)
@@ -240,15 +240,13 @@ def _explain(
             count += 1
             at = back[at]
         root = place[at] if at >= 0 else -1
-        # From the root outward: where the way leaves the spheres for good, how far it goes then, and how fat it is.
-        out, fattest, last = 0.0, 0.0, -1
+        # How far it goes outside the spheres of all others, and how fat it is there.
+        out, fattest = 0.0, 0.0
         for step in range(count):
-            if slack[way[step]] >= margin:
-                break
-            fattest = max(fattest, radius[way[step]])
-            if last >= 0:
-                out += _apart(places, way[step], last)
-            last = way[step]
+            if slack[way[step]] < margin:
+                fattest = max(fattest, radius[way[step]])
+                if step > 0:
+                    out += _apart(places, way[step], way[step - 1])
         is_branch = root < 0 or is_wanted or out >= ratio * fattest + least
         for step in range(count - 1, -1, -1):
             row = way[step]

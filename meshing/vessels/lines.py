@@ -71,7 +71,7 @@ def lines_of(lumen: Lumen, segments: list[Segment], places: Floats, radii: Float
             _through(lumen, line, middle, nodes) for line, middle in zip(lines, middles, strict=True)
         ])  # fmt: skip
     from_node = _by_start(lines)
-    lines = _in_own_range([_without_caps(line, from_node) for line in lines])
+    lines = _pruned(_in_own_range([_without_caps(line, from_node) for line in lines]))
     return _smooth_radii(lumen, lines)
 
 
@@ -136,7 +136,10 @@ def _by_start(lines: list[Line]) -> dict[int, list[int]]:
 
 
 def _pruned(lines: list[Line]) -> list[Line]:
-    """The lines without ends that hardly leave the spheres of others; what is then no fork becomes one line."""
+    """The lines without ends that hardly leave the spheres of others; what is then no fork becomes one line.
+
+    A line between two forks that never leaves those spheres is no vessel either: the forks are one.
+    """
     while True:
         starts = {line.start for line in lines}
         stubs = [
@@ -145,9 +148,35 @@ def _pruned(lines: list[Line]) -> list[Line]:
             if line.end not in starts and line.parent >= 0 and _own_mm(line) < _STUB_RADII * line.radius_mm[-1]
         ]
         if not stubs:
-            return lines
+            break
         shortest = min(stubs, key=lambda number: _own_mm(lines[number]))
         lines = _without(lines, shortest)
+    for number in range(len(lines) - 1, -1, -1):
+        line = lines[number]
+        if line.parent >= 0 and line.end in {other.start for other in lines} and _own_mm(line) <= 0.0:
+            lines = _forks_joined(lines, number)
+    return lines
+
+
+def _forks_joined(lines: list[Line], gone: int) -> list[Line]:
+    """The lines without one between two forks: what left its end leaves its start."""
+    short = lines[gone]
+    kept = []
+    for number, line in enumerate(lines):
+        if number == gone:
+            continue
+        if line.parent == gone:
+            line = replace(
+                line,
+                points=np.vstack([short.points, line.points[1:]]),
+                radius_mm=np.concatenate([short.radius_mm, line.radius_mm[1:]]),
+                start=short.start,
+                own_from=line.own_from + len(short.points) - 1,
+                own_to=line.own_to + len(short.points) - 1,
+                parent=short.parent,
+            )
+        kept.append(replace(line, parent=line.parent - (line.parent > gone)))
+    return kept
 
 
 def _own_mm(line: Line) -> float:

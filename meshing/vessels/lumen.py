@@ -21,7 +21,7 @@ from meshing.progress import Progress, silent
 from meshing.triangles.bins import Bins, bins_of
 from meshing.triangles.distances import nearest_mm
 from meshing.volume import Fact, Grid, Volume, is_same_grid
-from meshing.voxels.morphology import bounding_box, components, depth_of, from_image, to_image
+from meshing.voxels.morphology import bounding_box, components, from_image, to_image
 from meshing.voxels.upright import Box, Mask, Spacing, Upright, upright
 
 WHERE = "vessel tree"
@@ -86,14 +86,13 @@ def lumen_of_mask(mask: Mask, grid: Grid, image: Volume | None = None, progress:
     Raises
     ------
     VesselError
-        If the mask is empty, is not on the grid, or holds nothing but specks.
-    SurfaceError
-        If the axes of the grid are not at right angles.
+        If the mask is empty, is not on the grid, or holds nothing but specks; if the grid's axes are sheared.
     """
     _check(mask, grid, image)
     scan = upright(Volume(mask.view(np.uint8), grid, "MASK", ""))
     grey = None if image is None else upright(image).voxels
-    spacing = tuple(round(s, _DIGITS) for s in scan.spacing_mm)
+    x, y, z = (round(s, _DIGITS) for s in scan.spacing_mm)
+    spacing = (x, y, z)
     box = bounding_box(scan.voxels.view(np.bool_), margin_mm=2.0)
     if box is None:
         raise VesselError("the mask is empty", where=WHERE, hint="segment the vessel first")
@@ -148,6 +147,13 @@ def _check(mask: Mask, grid: Grid, image: Volume | None) -> None:
             f"the mask is {mask.dtype} of shape {mask.shape}, the grid {grid.shape}",
             where=WHERE,
             hint="give a bool mask on its own grid",
+        )
+    upright_share = grid.voxel_volume_mm3 / float(np.prod(grid.spacing_mm))
+    if upright_share < 0.999:
+        raise VesselError(
+            f"the axes of the grid are sheared: its voxels have {100 * upright_share:.1f} % of upright ones volume",
+            where=WHERE,
+            hint="resample the mask onto a grid with axes at right angles",
         )
     if image is not None and not is_same_grid(image.grid, grid):
         raise VesselError(
@@ -276,8 +282,3 @@ def _voxels_in(wall: Bins, shape: tuple[int, int, int], voxel_mm: float) -> Mask
         np.add.at(crossings, (i[hit], j[hit], k), 1)
     inside: Mask = np.cumsum(crossings, axis=2)[:, :, :-1] % 2 == 1
     return np.asfortranarray(inside)
-
-
-def fattest_mm(lumen: Lumen) -> float:
-    """The largest distance of a voxel from what is not lumen."""
-    return float(depth_of(lumen.mask, lumen.spacing_mm).max())

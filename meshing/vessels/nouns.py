@@ -1,4 +1,4 @@
-"""What a vessel tree is: branches with centreline and radius, the nodes where they meet and end, and loops that were cut.
+"""What a vessel tree is: branches with centreline and radius, nodes where they meet and end, and loops that were cut.
 
 All points are LPS mm. A centreline runs from the root outward; a radius is that of the largest sphere inside the lumen
 round that point of the centreline.

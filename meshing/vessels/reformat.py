@@ -92,7 +92,7 @@ def stretched(
         As `straightened`, or if the vessel runs along that direction all the way.
     """
     line, arc = _even(points_mm, mm_per_pixel, half_width_mm)
-    way = np.asarray(across, np.float64)
+    way: FloatArray = np.asarray(across, np.float64)
     size = float(np.linalg.norm(way))
     if not size > 0.0:
         raise VesselError("the direction across has no length", where="reformat", hint="give one, as 1,0,0")
@@ -157,13 +157,13 @@ def _even(points_mm: FloatArray, mm_per_pixel: float, half_width_mm: float) -> t
             where="reformat",
             hint="give a longer branch, or smaller pixels",
         )
-    even = np.arange(0.0, arc[-1] + 1e-9, mm_per_pixel)
+    even: FloatArray = np.arange(0.0, arc[-1] + 1e-9, mm_per_pixel)
     return np.stack([np.interp(even, arc, points[:, axis]) for axis in range(3)], axis=1), even
 
 
 def _columns(half_width_mm: float, mm_per_pixel: float) -> FloatArray:
     count = int(np.floor(half_width_mm / mm_per_pixel))
-    columns: FloatArray = np.arange(-count, count + 1) * mm_per_pixel
+    columns: FloatArray = mm_per_pixel * np.arange(-count, count + 1, dtype=np.float64)
     return columns
 
 

@@ -22,7 +22,7 @@ _CLUMP_VOXELS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Entries of the skeleton from one node to the next, both with it; `parent` numbers the segment before, or is -1."""
+    """Entries of the skeleton from node to node, both with it; `parent` numbers the segment before, or is -1."""
 
     entries: Index
     parent: int
