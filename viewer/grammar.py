@@ -239,6 +239,7 @@ def _compare(commands: Any) -> None:
         metavar="MM",
         help="of background around what was drawn, for kappa, specificity and consensus (default: %(default)s)",
     )
+    _naming(command, "--names")
     command.add_argument("--picture", type=arguments.png, metavar="PNG", help="draw where the graders differ")
     command.add_argument("--structure", metavar="NAME", help="of the picture; the three least alike when left out")
     command.add_argument("--scan", type=Path, metavar="PATH", help="the scan behind the picture's slices")

@@ -23,6 +23,7 @@ from meshing.triangles.distances import nearest_mm
 from meshing.volume import Grid
 
 Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 
 _MOST_TRIANGLES = 60_000
 """Of a surface in a picture a few hundred pixels wide."""
@@ -64,15 +65,15 @@ def dispute_of(graders: Mapping[str, Segmentation], key: str, *, progress: Progr
     """Where graders differ in one structure that at least one of them drew."""
     from scipy.ndimage import distance_transform_edt
 
-    drawn = {}
+    boxes: dict[str, Box] = {}
     for name, segmentation in graders.items():
         progress(0.1, "looking where they differ")
-        if any(segment.key == key for segment in segmentation.segments) and (mask := segmentation.mask(key)).any():
-            drawn[name] = mask
-    whole = next(iter(graders.values())).grid
-    box, first = _around(drawn)
-    grid = _part_of(whole, first, next(iter(drawn.values()))[box].shape)
-    masks = {name: mask[box] for name, mask in drawn.items()}
+        if any(segment.key == key for segment in segmentation.segments) and (box := _box_of(segmentation.mask(key))):
+            boxes[name] = box
+    sides = [(min(s.start for s in along), max(s.stop for s in along)) for along in zip(*boxes.values(), strict=True)]
+    around = (slice(*sides[0]), slice(*sides[1]), slice(*sides[2]))
+    masks = {name: _cropped(graders[name], key, around) for name in boxes}
+    grid = _part_of(next(iter(graders.values())).grid, around)
     votes = np.sum(list(masks.values()), axis=0)
     disputed: Mask = (votes > 0) & (votes < len(masks))
     progress(0.5, "looking where they differ")
@@ -83,20 +84,26 @@ def dispute_of(graders: Mapping[str, Segmentation], key: str, *, progress: Progr
     return Dispute(key, masks, disputed, grid, grid.to_patient(np.argwhere(votes > 0)).mean(axis=0), 0.0)
 
 
-def _around(drawn: Mapping[str, Mask]) -> tuple[tuple[slice, slice, slice], tuple[int, int, int]]:
-    """The box around all that was drawn, and its first index."""
-    sides = []
-    for axis in range(3):
-        others = tuple({0, 1, 2} - {axis})
-        along = np.flatnonzero(np.logical_or.reduce([mask.any(axis=others) for mask in drawn.values()]))
-        sides.append(slice(int(along[0]), int(along[-1]) + 1))
-    return (sides[0], sides[1], sides[2]), (sides[0].start, sides[1].start, sides[2].start)
+def _box_of(mask: Mask) -> Box | None:
+    """The box around a drawing; None where nothing is drawn."""
+    along = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not along[0].size:
+        return None
+    i, j, k = (slice(int(one[0]), int(one[-1]) + 1) for one in along)
+    return i, j, k
 
 
-def _part_of(grid: Grid, first: tuple[int, int, int], shape: tuple[int, ...]) -> Grid:
+def _cropped(segmentation: Segmentation, key: str, box: Box) -> Mask:
+    segment = segmentation.segment(key)
+    mask: Mask = segmentation.layers[segment.layer][box] == segment.label
+    return mask
+
+
+def _part_of(grid: Grid, box: Box) -> Grid:
     matrix = grid.voxel_to_patient.copy()
-    matrix[:3, 3] = grid.to_patient(first)
-    return Grid((shape[0], shape[1], shape[2]), matrix)
+    matrix[:3, 3] = grid.to_patient([side.start for side in box])
+    i, j, k = (side.stop - side.start for side in box)
+    return Grid((i, j, k), matrix)
 
 
 def _deepest(depth: npt.NDArray[np.float64], grid: Grid) -> FloatArray:

@@ -126,8 +126,8 @@ def _nearest(points: Points, boundary: Boundary, progress: Progress) -> Points:
     for first in range(0, len(points), _AT_ONCE):
         progress(first / len(points), "measuring distances")
         found.append(nearest_mm(points[first : first + _AT_ONCE], boundary.bins))
-    rounded: Points = np.round(np.concatenate(found), _DECIMALS)
-    return rounded
+    joined: Points = np.concatenate(found)
+    return joined.round(_DECIMALS)
 
 
 def _within(share: float, distances_mm: Points, areas: Points) -> float:

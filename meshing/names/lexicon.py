@@ -19,6 +19,9 @@ _Name = TypeVar("_Name")
 _KINDS = {"muscular": "muscle", "skeletal": "bone", "endocrine": "gland"}
 """The word that names of a system bear or leave out."""
 
+_NAMED_BY_KIND = ("skeletal_muscle", "bone")
+"""What is left of their names without it says nothing."""
+
 
 class Lexicon(NamedTuple):
     """Keys by reading, by the name written as one, and by initials; words as they may be spelt."""
@@ -74,14 +77,9 @@ def _readings(reading: Reading, key: str) -> Iterator[Reading]:
     if not kind:
         return
     bare = tuple(word for word in reading.words if word != kind)
-    if bare and not _is_bone_alone(key):
+    if bare and key not in _NAMED_BY_KIND:
         yield reading._replace(words=bare)
         yield reading._replace(words=tuple(sorted((*bare, kind))))
-
-
-def _is_bone_alone(key: str) -> bool:
-    """ "Skeletal muscle" without muscle is no name, nor is "hip bone" that of both hips' implants."""
-    return key in ("skeletal_muscle", "bone")
 
 
 def _wholes(tokens: tuple[str, ...]) -> Iterator[str]:

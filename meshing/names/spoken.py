@@ -1,8 +1,8 @@
 """What a name says, whatever its language and spelling: words, numbers, levels of the spine and a side.
 
 In comes the text of a label, out comes a `Reading` that two names share when they mean the same. Words of many
-languages become one (`assets/names.toml`); their order does not count. Numbers, levels and sides stand apart: no
-likeness of letters ever bridges them: rib 1 is not rib 11, L1 not L2, left not right.
+languages become one (`assets/names.toml`); their order does not count. Numbers, levels and sides stand apart, and no
+likeness of letters bridges them: rib 1 is not rib 11, L1 not L2, left not right.
 """
 
 from __future__ import annotations

@@ -129,3 +129,15 @@ def test_a_folder_of_masks_goes_by_its_files_names(tmp_path: Path) -> None:
     names.write_text('[numbers]\n1 = "liver"\n')
     done = anatomyxr("labels", folder, "--corrections", names)
     assert done.returncode == 1 and "folder of masks" in done.stderr
+
+
+def test_graders_with_numbers_meet_those_with_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "named").mkdir()
+    named = labels(tmp_path / "named", {1: "Milz", 2: "rechte Niere", 7: "Pankreas"})
+    assert main(["compare", str(named), str(labels(tmp_path)), "--scheme", "totalsegmentator", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["structures"]
+    assert {row["key"]: row["pairs"][0]["dice"] for row in found} == {
+        "spleen": 1.0,
+        "kidney_right": 1.0,
+        "pancreas": 1.0,
+    }

@@ -13,7 +13,7 @@ from meshing.describe import fact_row, grid_row
 from meshing.errors import SegmentationError
 from meshing.importing.labels.graders import read_graders
 from meshing.progress import Progress, part
-from viewer.commands.choices import limits_of
+from viewer.commands.choices import limits_of, naming_of
 from viewer.commands.differ import draw_differences
 from viewer.commands.tables import table
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise SegmentationError("--scan and --structure are about the picture", hint="give --picture FILE.png too")
     if len(paths) > MOST_GRADERS:
         raise SegmentationError(f"{len(paths)} label files", hint=f"compare at most {MOST_GRADERS} at once")
-    drawn = read_graders(paths, limits=limits_of(options), progress=part(progress, 0.0, 0.4))
+    drawn = read_graders(paths, naming=naming_of(options), limits=limits_of(options), progress=part(progress, 0.0, 0.4))
     graders = dict(zip(ascii_uppercase, (segmentation for segmentation, _ in drawn), strict=False))
     settings = CompareSettings(tolerance_mm=options.tolerance, margin_mm=options.margin)
     found = compare(graders, settings, progress=part(progress, 0.4, 0.7 if options.picture else 1.0))

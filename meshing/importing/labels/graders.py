@@ -7,6 +7,7 @@ from pathlib import Path
 
 from meshing.importing.labels import grid_of_labels, read_labels
 from meshing.importing.limits import DEFAULT, Limits
+from meshing.names import BY_NAME, Naming
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation
 from meshing.volume import Fact
@@ -14,7 +15,9 @@ from meshing.volume import Fact
 Drawn = tuple[Segmentation, tuple[Fact, ...]]
 
 
-def read_graders(paths: Sequence[Path], *, limits: Limits = DEFAULT, progress: Progress = silent) -> tuple[Drawn, ...]:
+def read_graders(
+    paths: Sequence[Path], *, naming: Naming = BY_NAME, limits: Limits = DEFAULT, progress: Progress = silent
+) -> tuple[Drawn, ...]:
     """What each label file or folder draws, on the grid of the first, and what was done for that.
 
     What another drew off that grid is lost to the comparison; facts give the volume before and after.
@@ -28,4 +31,7 @@ def read_graders(paths: Sequence[Path], *, limits: Limits = DEFAULT, progress: P
     """
     grid = grid_of_labels(paths[0], limits=limits)
     steps = [part(progress, number / len(paths), (number + 1) / len(paths)) for number in range(len(paths))]
-    return tuple(read_labels(path, grid, limits=limits, progress=step) for path, step in zip(paths, steps, strict=True))
+    return tuple(
+        read_labels(path, grid, naming=naming, limits=limits, progress=step)
+        for path, step in zip(paths, steps, strict=True)
+    )

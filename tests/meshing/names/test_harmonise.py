@@ -81,6 +81,32 @@ def test_a_bone_is_not_the_region_that_it_is_named_after(name: str) -> None:
     assert key_of(name.removesuffix(" bone")) == ""
 
 
+# Of AAPM TG-263, in its own way of writing; `parts.txt` holds names that look like a structure and mean another.
+TG_263 = {
+    "A_Celiac": "celiac_trunk",
+    "A_Mesenteric_S": "superior_mesenteric_artery",
+    "A_Pulmonary": "pulmonary_artery",
+    "Bone_Mandible": "mandible",
+    "Bowel_Large": "colon",
+    "Glnd_Adrenal_L": "adrenal_gland_left",
+    "Glnd_Submand_R": "submandibular_gland_right",
+    "Kidney_Pelvis_L": "renal_pelvis_left",
+    "Lung_LLL": "lung_lower_lobe_left",
+    "Musc_Iliopsoas_L": "iliopsoas_left",
+    "Rib01_L": "rib_left_1",
+    "SeminalVes": "seminal_vesicles",
+    "V_Brachioceph_L": "brachiocephalic_vein_left",
+    "V_CavaSuperior": "superior_vena_cava",
+    "VB_T01": "vertebrae_T1",
+}
+
+
+def test_names_of_radiotherapy_are_right_and_parts_are_not_their_whole() -> None:
+    assert {name: key_of(name) for name in TG_263} == TG_263
+    parts = (HERE / "parts.txt").read_text(encoding="utf-8").split()
+    assert len(parts) > 40 and {name: key_of(name) for name in parts if key_of(name)} == {}
+
+
 def test_the_halves_share_no_name() -> None:
     assert not {name for name, _ in listed("tuning")} & {name for name, _ in listed("held_out")}
 
