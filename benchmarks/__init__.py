@@ -5,4 +5,4 @@ the ratios of one run are claims.
 """
 
 TIMED = ("meshing", "decimation", "intake", "export")
-NAMES = (*TIMED, "surfaces")
+NAMES = (*TIMED, "surfaces", "vessels")

@@ -31,8 +31,9 @@ _ALARM: Ink = (244, 122, 108)
 _GENERATIONS: tuple[Ink, ...] = (
     (246, 193, 88), (96, 205, 150), (98, 172, 245), (203, 138, 245), (244, 122, 108), (140, 226, 220),
 )  # fmt: skip
-_WALL_OPACITY = 0.13
+_WALL_OPACITY = 0.3
 _TREE_SHARE = 0.5
+_MOST_LINES = 12
 _VIEWS = ("left", "anterior", "superior")  # along L, P, S
 _THIN = 0.3
 _SMOOTH = 3
@@ -106,7 +107,7 @@ def _widest_view(tree: VesselTree) -> str:
 
 
 def _colour(generation: int) -> Ink:
-    return _GENERATIONS[min(generation, len(_GENERATIONS)) - 1]
+    return _GENERATIONS[(generation - 1) % len(_GENERATIONS)]  # they come round again: neighbours differ
 
 
 def _longest(tree: VesselTree) -> Way:
@@ -257,13 +258,12 @@ def _paint_legend(canvas: Image.Image, tree: VesselTree, at: tuple[int, int], px
     """Colours of the generations at the top of the tree's panel, and what the picture is for at its foot."""
     generations = sorted({branch.generation for branch in tree.branches})
     y = px * 3.2
-    for generation in generations[: len(_GENERATIONS)]:
-        count = sum(min(branch.generation, len(_GENERATIONS)) == generation for branch in tree.branches)
+    for generation in generations[:_MOST_LINES]:
+        count = sum(branch.generation == generation for branch in tree.branches)
         ImageDraw.Draw(canvas).rounded_rectangle(
             (at[0], y - px * 0.12, at[0] + px * 1.4, y + px * 0.12), px // 8, fill=_colour(generation)
         )
-        more = "+" if generation == len(_GENERATIONS) and generations[-1] > generation else ""
-        text = word("vessel_generation_n", language).format(f"{generation}{more}", count)
+        text = word("vessel_generation_n", language).format(generation, count)
         write(canvas, (at[0] + px * 1.9, y), text, px=px, ink=_LIGHT, anchor="lm")
         y += px * 1.6
     x = ceil(canvas.width * _TREE_SHARE + px * 1.6)

@@ -13,7 +13,7 @@ import numpy as np
 
 from meshing.frames import FloatArray
 from meshing.plan import Point
-from meshing.vessels.lines import Line
+from meshing.vessels.lines import Line, clipped
 from meshing.vessels.lumen import Lumen
 from meshing.vessels.nouns import Branch, Loop, Node, VesselTree
 from meshing.volume import Fact
@@ -34,9 +34,8 @@ def assembled(lumen: Lumen, lines: list[Line], cuts: list[Cut], left_out: list[F
     used = sorted({node for line in lines for node in (line.start, line.end)})
     place = {node: number for number, node in enumerate(used)}
     lines = [replace(line, start=place[line.start], end=place[line.end]) for line in lines]
-    clipped = [_clipped(lumen, line) for line in lines]
-    lines = [line for line, _ in clipped]
-    nodes = _nodes(lumen, lines, [at_edge for _, at_edge in clipped], cuts)
+    lines = [clipped(lumen, line) for line in lines]
+    nodes = _nodes(lumen, lines, [_ends_at_edge(lumen, line) for line in lines], cuts)
     generation, strahler = _orders(lines)
     branches = tuple(
         Branch(
@@ -64,31 +63,10 @@ def assembled(lumen: Lumen, lines: list[Line], cuts: list[Cut], left_out: list[F
     )
 
 
-def _clipped(lumen: Lumen, line: Line) -> tuple[Line, tuple[bool, bool]]:
-    """The line within the scan, and which of its ends lies on the edge of that."""
-    beyond = np.maximum(lumen.low_mm - line.points, line.points - lumen.high_mm).max(axis=1)
-    inside = np.flatnonzero(beyond <= 0)
-    if len(inside) in (0, len(line.points)):
-        return line, (False, False)
-    first, last = int(inside[0]), int(inside[-1])
-    points, radii = line.points[first : last + 1], line.radius_mm[first : last + 1]
-    own_from = max(line.own_from - first, 0)
-    if first > 0:
-        share = beyond[first - 1] / (beyond[first - 1] - beyond[first])
-        points = np.vstack([_between(line.points, first - 1, first, share), points])
-        radii = np.concatenate([[_between(line.radius_mm, first - 1, first, share)], radii])
-        own_from += int(own_from > 0)
-    if last < len(line.points) - 1:
-        share = -beyond[last] / (beyond[last + 1] - beyond[last])
-        points = np.vstack([points, _between(line.points, last, last + 1, share)])
-        radii = np.concatenate([radii, [_between(line.radius_mm, last, last + 1, share)]])
-    ends = (first > 0, last < len(line.points) - 1)
-    return replace(line, points=points, radius_mm=radii, own_from=own_from, own_to=len(points) - 1), ends
-
-
-def _between(values: FloatArray, one: int, other: int, share: float) -> FloatArray:
-    found: FloatArray = values[one] + share * (values[other] - values[one])
-    return found
+def _ends_at_edge(lumen: Lumen, line: Line) -> tuple[bool, bool]:
+    """Which of its ends lie on the edge of the scan."""
+    gap = np.minimum(line.points[[0, -1]] - lumen.low_mm, lumen.high_mm - line.points[[0, -1]]).min(axis=1)
+    return bool(abs(gap[0]) < 1e-6), bool(abs(gap[1]) < 1e-6)
 
 
 def _nodes(lumen: Lumen, lines: list[Line], at_edge: list[tuple[bool, bool]], cuts: list[Cut]) -> tuple[Node, ...]:

@@ -71,8 +71,9 @@ def lines_of(lumen: Lumen, segments: list[Segment], places: Floats, radii: Float
             _through(lumen, line, middle, nodes) for line, middle in zip(lines, middles, strict=True)
         ])  # fmt: skip
     from_node = _by_start(lines)
-    lines = _pruned(_in_own_range([_without_caps(line, from_node) for line in lines]))
-    return _smooth_radii(lumen, lines)
+    lines = _in_own_range([_without_caps(line, from_node) for line in lines])
+    lines = _pruned([clipped(lumen, line) for line in lines])
+    return _smooth_radii(lumen, _in_own_range(lines))
 
 
 def _rough(lumen: Lumen, segments: list[Segment], places: Floats) -> list[Line]:
@@ -109,6 +110,35 @@ def _without_caps(line: Line, from_node: dict[int, list[int]]) -> Line:
         return line
     keep = slice(first, last + 1)
     return replace(line, points=line.points[keep], radius_mm=line.radius_mm[keep], own_from=0, own_to=last - first)
+
+
+def clipped(lumen: Lumen, line: Line) -> Line:
+    """The line within the scan; one that lies beyond its edge altogether has nothing of its own."""
+    beyond = np.maximum(lumen.low_mm - line.points, line.points - lumen.high_mm).max(axis=1)
+    inside = np.flatnonzero(beyond <= 0)
+    if len(inside) == len(line.points):
+        return line
+    if not len(inside):
+        return replace(line, own_from=len(line.points) - 1, own_to=len(line.points) - 1)
+    first, last = int(inside[0]), int(inside[-1])
+    points, radii = line.points[first : last + 1], line.radius_mm[first : last + 1]
+    own_from = max(line.own_from - first, 0)
+    if first > 0:
+        share = beyond[first - 1] / (beyond[first - 1] - beyond[first])
+        points = np.vstack([_between(line.points, first - 1, share), points])
+        radii = np.concatenate([[_between(line.radius_mm, first - 1, share)], radii])
+        own_from += int(own_from > 0)
+    if last < len(line.points) - 1:
+        share = -beyond[last] / (beyond[last + 1] - beyond[last])
+        points = np.vstack([points, _between(line.points, last, share)])
+        radii = np.concatenate([radii, [_between(line.radius_mm, last, share)]])
+    own_from = min(own_from, len(points) - 1)
+    return replace(line, points=points, radius_mm=radii, own_from=own_from, own_to=len(points) - 1)
+
+
+def _between(values: FloatArray, at: int, share: float) -> FloatArray:
+    found: FloatArray = values[at] + share * (values[at + 1] - values[at])
+    return found
 
 
 def _in_own_range(lines: list[Line]) -> list[Line]:

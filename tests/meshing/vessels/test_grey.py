@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.vesseltrees import drawn, grid_round, imaged, tube
 from meshing.errors import SegmentationError, VesselError
 from meshing.vessels import from_grey, lumen_mask, tubeness
 from meshing.volume import Volume
-from tests.meshing.vessels.known import drawn, grid_round, imaged, tube
 
 SOLID = tube([(0, 0, -30), (4, 0, 0), (0, 0, 30)], 3.0)
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.vesseltrees import drawn, grid_round, tube
 from meshing.vessels.centreline import arc_of, smoothed, trimmed
 from meshing.vessels.lattice import Keeping, cheapest_ways, lattice_of, skeleton_of
-from tests.meshing.vessels.known import drawn, grid_round, tube
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.vesseltrees import grid_round, imaged, tube
 from meshing.errors import VesselError
 from meshing.vessels import Reformat, straightened, stretched
 from meshing.vessels.centreline import arc_of, tangents
 from meshing.vessels.reformat import carried_across
 from meshing.volume import Volume
-from tests.meshing.vessels.known import grid_round, imaged, tube
 
 ANGLE = np.linspace(0.0, 2.5 * np.pi, 241)
 HELIX = np.column_stack([14.0 * np.cos(ANGLE), 14.0 * np.sin(ANGLE), 5.0 * ANGLE])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.vesseltrees import drawn, grid_round, imaged, tube
 from meshing.errors import NotFoundError, VesselError
 from meshing.vessels import VesselTree, cross_sections, stenosis, vessel_tree
 from meshing.volume import Volume
-from tests.meshing.vessels.known import drawn, grid_round, imaged, tube
 
 SPACING = (0.6, 0.6, 0.6)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.vesseltrees import Spacing, drawn, grid_round, tube
 from meshing.errors import VesselError
 from meshing.phantoms.compose import Tubes
 from meshing.progress import Cancelled
 from meshing.vessels import VesselTree, bifurcation_angles, joined, routes, tortuosity, vessel_tree
 from meshing.volume import Grid
-from tests.meshing.vessels.known import Spacing, drawn, grid_round, tube
 from tests.shapes import ball, centres, middle_of, upright_grid
 
 FINE: Spacing = (0.8, 0.8, 0.8)

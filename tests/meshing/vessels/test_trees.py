@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.vesseltrees import Apart, Spacing, apart, drawn, grid_round, grown_tree, imaged
 from meshing.vessels import VesselTree, vessel_tree
 from meshing.voxels.morphology import largest
-from tests.meshing.vessels.known import Apart, Spacing, apart, drawn, grid_round, grown_tree, imaged
 from tests.shapes import storage_orders
 
 # In voxels; the target for the radius is 0.15.

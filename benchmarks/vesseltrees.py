@@ -13,7 +13,6 @@ from meshing.phantoms.tree import Tree
 from meshing.phantoms.voxelise import patch
 from meshing.vessels import VesselTree
 from meshing.volume import Grid, Volume
-from tests.shapes import oblique
 
 Points = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -30,7 +29,17 @@ def grid_round(solid: Tubes, spacing_mm: Spacing, *, turn: int | None = None, sh
     matrix[:3, 3] = low - 3.0 * np.array(spacing_mm) + shift * np.array(spacing_mm)
     shape = np.ceil((high - low) / spacing_mm + 7.0).astype(int)
     grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), matrix)
-    return grid if turn is None else oblique(grid, turn)
+    return grid if turn is None else _turned(grid, turn)
+
+
+def _turned(grid: Grid, seed: int) -> Grid:
+    from scipy.spatial.transform import Rotation
+
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.random(random_state=seed).as_matrix()
+    middle = grid.to_patient((np.array(grid.shape) - 1) / 2)
+    turn[:3, 3] = middle - turn[:3, :3] @ middle
+    return Grid(grid.shape, turn @ grid.voxel_to_patient)
 
 
 def drawn(solid: Tubes, grid: Grid) -> Mask:
@@ -126,9 +135,9 @@ class Apart:
     ----------
     missed, false
         True tips that none was found at, and found tips at none.
-    radius, radius_bias, centre
-        Mean of |error| and of the error, and the mean distance of points from the true centreline, away from forks and
-        ends.
+    radius, radius_bias, radius_worst, centre
+        Mean of |error|, of the error, the worst, and the mean distance of points from the true centreline, away from
+        forks and ends.
     covered
         95th percentile of the distance from the true centreline to the found one.
     """
