@@ -185,6 +185,8 @@ def test_islands_are_kept_by_size_or_by_a_click() -> None:
     sea = _archipelago()
     np.testing.assert_array_equal(largest_island(sea).whole(), ball(GRID, 9.0))
     np.testing.assert_array_equal(islands_at(sea, [at(GRID, l=-18.0)]).whole(), ball(GRID, 4.0, l=-18.0))
+    loose = Patch(GRID, (slice(0, 61), slice(0, 61), slice(0, 41)), sea.whole())  # in a larger box than it needs
+    np.testing.assert_array_equal(islands_at(loose, [at(GRID)]).whole(), ball(GRID, 9.0))
     smallest_ml = ball_patch(GRID, 2.5, p=20.0).volume_ml
     np.testing.assert_array_equal(without_small_islands(sea, smallest_ml).whole(), sea.whole())
     assert without_small_islands(sea, smallest_ml * 1.01).voxels == sea.voxels - ball_patch(GRID, 2.5, p=20.0).voxels
