@@ -4,5 +4,5 @@
 the ratios of one run are claims.
 """
 
-TIMED = ("meshing", "decimation", "intake", "export")
+TIMED = ("meshing", "decimation", "intake", "export", "segmentation")
 NAMES = (*TIMED, "surfaces", "vessels")

@@ -6,6 +6,7 @@ In: points of the stroke in LPS mm; out: a patch in the box of the stroke, to be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,8 @@ def _capsule(
     for k in range(box[2, 0], box[2, 1]):
         for j in range(box[1, 0], box[1, 1]):
             for i in range(box[0, 0], box[0, 1]):
-                square, dot = np.float64(0.0), np.float64(0.0)
+                square: Any = 0.0
+                dot: Any = 0.0
                 for n in range(3):
                     away = first[n] + axes[n, 0] * i + axes[n, 1] * j + axes[n, 2] * k - start[n]
                     square += away * away

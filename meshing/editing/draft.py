@@ -6,7 +6,7 @@ the scan was stored; `stored` gives it back in the order of the scan. Every chan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,10 +25,11 @@ from meshing.editing.patch import (
     one_grid,
     whole_box,
 )
+from meshing.editing.turning import turning_of
 from meshing.errors import SegmentationError
 from meshing.segmentation import Labels, Segmentation
 from meshing.volume import Grid, Volume
-from meshing.voxels.upright import Box, Upright, to_storage, upright
+from meshing.voxels.upright import Box
 
 Way = Literal["replace", "add", "erase"]
 
@@ -75,15 +76,14 @@ class Draft:
     def __init__(
         self, volume: Volume, drawn: Segmentation | None = None, *, layer: int = 0, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._upright = upright(volume)
-        grid = upright_grid(self._upright)
-        self.volume = Volume(self._upright.voxels, grid, volume.modality, volume.unit, self._upright.outside)
+        self._turning = turning_of(volume.grid)
+        self.volume = self._turning.volume(volume)
         self.history = History(most_bytes)
-        self._layer: Labels = np.zeros(grid.shape, np.uint8, order="F")
+        self._layer: Labels = np.zeros(self.volume.grid.shape, np.uint8, order="F")
         if drawn is not None:
             one_grid(drawn.grid, volume.grid)
-            stored = Volume(drawn.layers[layer], volume.grid, "", "")
-            self._layer = upright(stored).voxels.copy(order="F")
+            whole = LabelPatch(volume.grid, whole_box(volume.grid), drawn.layers[layer])
+            self._layer = self._turning.labels(whole).labels.copy(order="F")
 
     @property
     def grid(self) -> Grid:
@@ -99,7 +99,7 @@ class Draft:
 
     def stored(self) -> Labels:
         """The labels in the storage order of the scan."""
-        labels: Labels = to_storage(self._layer, self._upright)  # type: ignore[arg-type,assignment]
+        labels: Labels = self._turning.array_back(self._layer)
         return labels
 
     def patch(self, label: int) -> Patch:
@@ -201,16 +201,3 @@ def _keep(before: Labels, after: Labels, masking: Masking, box: Box, grid: Grid)
         np.copyto(after, before, where=~masking.within.within(box))
     for label in masking.protected:
         np.copyto(after, before, where=before == label)
-
-
-def upright_grid(scan: Upright) -> Grid:
-    """The grid of a scan turned to patient order: every voxel at its old place."""
-    matrix = np.eye(4)
-    first = np.zeros(3)
-    for column, (axis, back) in enumerate(zip(scan.axes, scan.reversed_axes, strict=True)):
-        step = scan.grid.voxel_to_patient[:3, axis]
-        matrix[:3, column] = -step if back else step
-        first[axis] = scan.grid.shape[axis] - 1 if back else 0
-    matrix[:3, 3] = scan.grid.to_patient(first)
-    x, y, z = scan.voxels.shape
-    return replace(scan.grid, shape=(x, y, z), voxel_to_patient=matrix)

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from meshing.editing.patch import MOST_LABELS, LabelPatch, Patch, Point, point_text, seed_voxels
 from meshing.errors import SegmentationError
 from meshing.segmentation import Labels
-from meshing.voxels.morphology import Components, components, largest, parts_that
-from meshing.voxels.upright import Box, Mask
+from meshing.voxels.morphology import components, largest, parts_that, touching
 
 
 def largest_island(patch: Patch) -> Patch:
@@ -40,14 +38,7 @@ def islands_at(patch: Patch, seeds_mm: Sequence[Point]) -> Patch:
                 f"no part lies at {point_text(np.asarray(point))}", where="islands", hint="click on the part to keep"
             )
         within[tuple(seed)] = True
-    flat = within.ravel(order="F")
-
-    def hold_a_seed(labels: Components, counts: npt.NDArray[np.int64], box: Box) -> Mask:
-        held = np.zeros(len(counts), np.bool_)
-        held[labels.ravel(order="F")[flat]] = True
-        return held
-
-    return Patch(patch.grid, patch.box, parts_that(patch.mask, hold_a_seed)).trimmed()
+    return Patch(patch.grid, patch.box, touching(patch.mask, within)).trimmed()
 
 
 def without_small_islands(patch: Patch, least_ml: float) -> Patch:

@@ -12,6 +12,7 @@ from meshing.editing.edges import blurred, gradient_magnitude, grey
 from meshing.editing.fronts import Ground, Rule, settled
 from meshing.editing.halving import Levels
 from meshing.editing.patch import LabelPatch, Patch, box_shape, inside, measured, one_grid, spacing_of, widened
+from meshing.editing.turning import turning_of
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Labels
@@ -50,10 +51,13 @@ def grown_from_seeds(
     ----------
     Zhu et al., An effective interactive medical image segmentation method using fast GrowCut, MICCAI IMIC, 2014.
     """
-    box, markers = placed(volume, seeds, margin_mm, "grow from seeds")
+    turning = turning_of(volume.grid)
+    scan, seeds = turning.volume(volume), turned_seeds(volume, seeds, "grow from seeds")
+    box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "growing labels")
-    levels = _levels(grey(volume, box), 0.5, 99.5)
-    return _settled(volume, (box, markers, levels), within, "shortest path", exact, progress)
+    levels = _levels(grey(scan, box), 0.5, 99.5)
+    room = within and turning.patch(within)
+    return turning.labels_back(_settled(scan, (box, markers, levels), room, "shortest path", exact, progress))
 
 
 def watershed(
@@ -78,16 +82,19 @@ def watershed(
     ----------
     Meyer, Color image segmentation, Int. Conf. on Image Processing, 1992: flooding from markers.
     """
-    box, markers = placed(volume, seeds, margin_mm, "watershed")
+    turning = turning_of(volume.grid)
+    scan, seeds = turning.volume(volume), turned_seeds(volume, seeds, "watershed")
+    box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "measuring edges")
-    spacing = spacing_of(volume.grid)
-    steep = gradient_magnitude(blurred(grey(volume, box), spacing, sigma_mm), spacing)
-    levels = _levels(steep, 0.0, 99.5)
-    return _settled(volume, (box, markers, levels), within, "flood", False, part(progress, 0.3, 1.0))
+    spacing = spacing_of(scan.grid)
+    steep = gradient_magnitude(blurred(grey(scan, box), spacing, sigma_mm), spacing)
+    ground = box, markers, _levels(steep, 0.0, 99.5)
+    room = within and turning.patch(within)
+    return turning.labels_back(_settled(scan, ground, room, "flood", False, part(progress, 0.3, 1.0)))
 
 
-def placed(volume: Volume, seeds: LabelPatch, margin_mm: float, where: str) -> tuple[Box, Labels]:
-    """The box to work in, and the seeds in it.
+def turned_seeds(volume: Volume, seeds: LabelPatch, where: str) -> LabelPatch:
+    """The seeds in patient order.
 
     Raises
     ------
@@ -103,6 +110,11 @@ def placed(volume: Volume, seeds: LabelPatch, margin_mm: float, where: str) -> t
             where=where,
             hint="draw what is wanted with one label and what lies around it with another",
         )
+    return turning_of(volume.grid).labels(seeds)
+
+
+def placed(volume: Volume, seeds: LabelPatch, margin_mm: float) -> tuple[Box, Labels]:
+    """The box to work in, and the seeds in it."""
     reach = min(margin_mm, float(np.max(np.array(volume.grid.shape) * volume.grid.spacing_mm)))
     box = widened(seeds.box, volume.grid, reach)
     markers = np.zeros(box_shape(box), seeds.labels.dtype, order="F")

@@ -19,6 +19,7 @@ from meshing.editing.distances import distance_mm
 from meshing.editing.edges import blurred, gradient_magnitude, grey
 from meshing.editing.halving import doubled, doubled_values, halved_values
 from meshing.editing.patch import Patch, one_grid, spacing_of, widened
+from meshing.editing.turning import turning_of
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, part, silent
 from meshing.volume import Volume
@@ -72,7 +73,7 @@ class Evolved:
     reaches_limit
         Whether it touches the limit of its reach, as one does that leaked.
     worked_at_mm
-        Spacing of the blocks on which it moved.
+        Spacing of the blocks on which it moved, along L, P, S.
     """
 
     patch: Patch
@@ -93,6 +94,8 @@ def level_set(volume: Volume, start: Patch, settings: LevelSet, *, progress: Pro
         If the start is empty or on another grid, or the surface vanished.
     """
     one_grid(start.grid, volume.grid)
+    turning = turning_of(volume.grid)
+    volume, start = turning.volume(volume), turning.patch(start)
     if not start.voxels:
         raise SegmentationError("the level set starts from nothing", where="level set", hint="draw a first guess")
     box = widened(start.box, volume.grid, settings.reach_mm)
@@ -108,6 +111,9 @@ def level_set(volume: Volume, start: Patch, settings: LevelSet, *, progress: Pro
     height, steps, change = _moved(
         height, np.reciprocal(1.0 + steep * steep), spacing, settings, part(progress, 0.3, 1.0)
     )
+    # The filter leaves the outermost layer alone: what touches the next one has come to the limit.
+    near_limit = height < 0
+    near_limit[2:-2, 2:-2, 2:-2] = False
     for shape in reversed(shapes[:-1]):
         height = doubled_values(height, shape)
     patch = Patch(volume.grid, box, np.asfortranarray(height < 0))
@@ -117,10 +123,14 @@ def level_set(volume: Volume, start: Patch, settings: LevelSet, *, progress: Pro
             where="level set",
             hint="give a larger balloon, less smoothness or a larger first guess",
         )
-    rim = patch.mask.copy()
-    rim[1:-1, 1:-1, 1:-1] = False
     return Evolved(
-        patch.trimmed(), steps, change <= _SETTLED, bool(rim.any()), start.volume_ml, patch.volume_ml, spacing
+        turning.patch_back(patch.trimmed()),
+        steps,
+        change <= _SETTLED,
+        bool(near_limit.any()),
+        start.volume_ml,
+        patch.volume_ml,
+        spacing,
     )
 
 

@@ -29,8 +29,9 @@ from meshing.editing.halving import (
     halved_values,
     meeting,
 )
-from meshing.editing.labelling import placed
+from meshing.editing.labelling import placed, turned_seeds
 from meshing.editing.patch import LabelPatch, measured, spacing_of
+from meshing.editing.turning import turning_of
 from meshing.progress import Progress, silent
 from meshing.segmentation import Labels
 from meshing.threads import kernel, over_rows
@@ -43,8 +44,8 @@ _MOST_WHOLE = 3_000_000
 """Voxels above which only the band is solved."""
 _ROUNDS = {"exact": 2000, "coarsest": 400, "whole": 50, "band": 20}
 """Most steps of the solver."""
-_ENOUGH = 1e-3
-"""Of the first residual: probabilities are then right to about a hundredth."""
+_ENOUGH = {"exact": 1e-5, "coarsest": 1e-3, "whole": 1e-3, "band": 1e-3}
+"""Of the first residual: at a thousandth probabilities are right to about two hundredths."""
 _LEAST_WEIGHT = 1e-6
 
 
@@ -89,16 +90,19 @@ def random_walker(
     SegmentationError
         If the seeds lie on another grid or have fewer than two labels.
     """
-    box, markers = placed(volume, seeds, margin_mm, "random walker")
+    turning = turning_of(volume.grid)
+    scan, seeds = turning.volume(volume), turned_seeds(volume, seeds, "random walker")
+    box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "walking")
-    values = grey(volume, box)
+    values = grey(scan, box)
     low, high = np.percentile(values[::3, ::3, ::3], [0.5, 99.5])
     values *= np.float32(np.sqrt(beta) / max(float(high - low), 1e-6))
-    ground = _Ground(values, measured(volume, box) | (markers > 0), spacing_of(volume.grid))
+    ground = _Ground(values, measured(scan, box) | (markers > 0), spacing_of(scan.grid))
     numbers = seeds.numbers()
     chances = _solved(ground, markers, numbers, exact, progress)
     winner, probability = _winner(chances, numbers, ground.open)
-    return Walked(LabelPatch(volume.grid, box, winner), probability)
+    labels = turning.labels_back(LabelPatch(scan.grid, box, winner))
+    return Walked(labels, probability if turning.is_upright else turning.array_back(probability))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,21 +120,21 @@ def _solved(
     """For each number but the last the probability that a walker reaches its seeds first."""
     free = ground.open & (markers == 0)
     if exact or markers.size <= _COARSEST:
-        rounds = _ROUNDS["exact" if exact else "coarsest"]
+        effort = "exact" if exact else "coarsest"
         chances = [np.full(markers.shape, 1.0 / len(numbers), np.float32, order="F") for _ in numbers[1:]]
     else:
         half = _Ground(halved_values(ground.values), halved_any(ground.open), doubled(ground.spacing_mm))
         rough = _solved(half, halved_markers(markers), numbers, False, progress)
         chances = [doubled_values(chance, markers.shape) for chance in rough]
-        rounds = _ROUNDS["whole"]
+        effort = "whole"
         if markers.size > _MOST_WHOLE:
-            rounds = _ROUNDS["band"]
+            effort = "band"
             free &= doubled_mask(meeting(_winner(rough, numbers, half.open)[0]), markers.shape)
     system = _System(ground, np.asfortranarray(free))
     for number, chance in zip(numbers, chances, strict=False):
         for other in numbers:
             chance[markers == other] = other == number
-        system.solve(chance, rounds, progress)
+        system.solve(chance, effort, progress)
     return chances
 
 
@@ -183,7 +187,7 @@ class _System:
         self._whole = np.maximum(self._weights.sum(axis=1), np.float32(_LEAST_WEIGHT))
         self._field = np.zeros(padded, np.float32, order="F")
 
-    def solve(self, chance: Float32Array, rounds: int, progress: Progress) -> None:
+    def solve(self, chance: Float32Array, effort: str, progress: Progress) -> None:
         """Conjugate gradients, preconditioned by the diagonal, from what `chance` holds; in place."""
         if not len(self._at):
             return
@@ -196,10 +200,10 @@ class _System:
         power = first = sum(over_rows(_step, count, pushed, way, self._whole, found, residual, np.float32(1.0)))
         flat[:] = 0
         share = np.float32(0.0)
-        for step in range(rounds):
-            if power <= _ENOUGH * _ENOUGH * first or power <= 1e-12:
+        for step in range(_ROUNDS[effort]):
+            if power <= _ENOUGH[effort] ** 2 * first or power <= 1e-14:
                 break
-            progress(min(0.99, step / rounds), "walking")
+            progress(min(0.99, step / _ROUNDS[effort]), "walking")
             over_rows(_turn, count, self._at, residual, self._whole, way, flat, share)
             steep = sum(over_rows(_apply, count, self._at, self._steps, self._weights, flat, pushed))
             length = np.float32(power / max(steep, 1e-30))
