@@ -54,7 +54,7 @@ def _build(commands: Any) -> None:
     command.add_argument(
         "--preset",
         metavar="NAME",
-        help="ct-body, ct-bone, cta-vessels, mr-vessels, mr-head, or none for the scan alone",
+        help="ct-body, ct-bone, ct-bones, cta-vessels, ct-portal, mr-vessels, mr-head, or none for the scan alone",
     )
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from meshing.frames import FloatArray
 from meshing.segmenters.spine import Canal, Disc
-from meshing.voxels.morphology import bounding_box, components, depth_of, distance_from
+from meshing.voxels.morphology import components, depth_of, distance_from
 from meshing.voxels.upright import Coarse, Float32Array, Mask, Spacing
+from meshing.voxels.ways import nearest_through
 
 Kind = Literal[
     "vertebra", "sacrum", "rib_left", "rib_right", "sternum", "hip_left", "hip_right", "femur_left", "femur_right"
@@ -264,26 +265,8 @@ def _nearest_in_bone(
     seeds: PartNumbers, bone: Mask, depth: Float32Array, spacing: Spacing, neck_mm: float
 ) -> PartNumbers:
     """Every block of bone given to the seed from which the way through bone is shortest; thin bone counts longer."""
-    from skimage.graph import MCP_Geometric
-
-    box = bounding_box(bone)
-    numbers = np.zeros(bone.shape, np.int32, order="F")
-    if box is None or not seeds.any():
-        return numbers
-    slow = 1.0 + (neck_mm / np.maximum(depth[box], 0.5 * min(spacing))) ** 2
-    ways = MCP_Geometric(np.where(bone[box], slow, -1.0).astype(np.float64), sampling=spacing)
-    own = seeds[box]
-    _, came_from = ways.find_costs(np.argwhere(own > 0))
-    strides = np.array([own.shape[1] * own.shape[2], own.shape[2], 1])
-    jumps = np.append(np.asarray(ways.offsets) @ strides, 0)
-    at = np.arange(own.size)
-    # −1 marks a seed, −2 what no seed reaches; both stay. Following twice as far each time finds the end.
-    steps = came_from.ravel()
-    source = at - np.where(steps >= 0, jumps[steps], 0)
-    while not np.array_equal(source[source], source):
-        source = source[source]
-    numbers[box] = np.where(bone[box], own.ravel()[source].reshape(own.shape), 0)
-    return numbers
+    slowness = (1.0 + (neck_mm / np.maximum(depth, 0.5 * min(spacing))) ** 2).astype(np.float32)
+    return nearest_through(seeds, bone, slowness, spacing)
 
 
 def _with_levels(

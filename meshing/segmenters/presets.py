@@ -259,6 +259,12 @@ def _cta_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress)
     return Found({"arterial_tree": vessels.arteries_of_ct(scan, settings_of(vessels.CtaSettings), seeds_mm, progress)})
 
 
+def _ct_portal(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
+    from meshing.segmenters import liver_veins
+
+    return liver_veins.veins_of_liver(scan, settings_of(liver_veins.CtPortalSettings), seeds_mm, progress)
+
+
 def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import mr_vessels
 
@@ -278,6 +284,7 @@ _RUN: Mapping[str, _Run] = {
     "ct-bone": _ct_bone,
     "ct-bones": _ct_bones,
     "cta-vessels": _cta_vessels,
+    "ct-portal": _ct_portal,
     "mr-vessels": _mr_vessels,
     "mr-head": _mr_head,
 }

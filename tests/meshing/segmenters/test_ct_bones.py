@@ -110,7 +110,7 @@ def test_several_storage_orders_give_the_very_same_bones() -> None:
 
 
 def test_a_rod_for_a_spine_has_no_canal_and_is_refused() -> None:
-    with pytest.raises(SegmentationError, match="no (spinal canal|disc)") as caught:
+    with pytest.raises(SegmentationError, match=r"no (spinal canal|disc)") as caught:
         segment(chest().volume, "ct-bones")
     assert "ct-bone" in caught.value.hint
 
@@ -172,6 +172,8 @@ def test_the_real_chest_base_holds_two_whole_vertebrae_and_two_cut_ones(real_dat
 
 def test_air_alone_has_no_bones() -> None:
     known = chest((8.0, 8.0, 8.0)).volume
-    air = Volume(np.where(np.arange(known.voxels.size).reshape(known.voxels.shape) % 2, -1000, -990), known.grid, "CT", "")
+    air = Volume(
+        np.where(np.arange(known.voxels.size).reshape(known.voxels.shape) % 2, -1000, -990), known.grid, "CT", ""
+    )
     with pytest.raises(SegmentationError, match="no body"):
         segment(air, "ct-bones")
