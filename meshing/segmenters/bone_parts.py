@@ -44,6 +44,8 @@ class BonePartsSettings:
         Half the greatest thickness and the greatest mean section of a rib.
     least_rib_ml
         Smaller pieces are no rib.
+    rib_length_mm
+        Shorter pieces are no rib, but where the scan cuts them.
     joint_mm
         A rib begins within that of its vertebra.
     midline_mm
@@ -65,6 +67,7 @@ class BonePartsSettings:
     rib_mm: float
     rib_mm2: float
     least_rib_ml: float
+    rib_length_mm: float
     joint_mm: float
     midline_mm: float
     femur_mm: float
@@ -217,6 +220,8 @@ def _ribs(seeds: _Seeds, outer: Mask, depth: Float32Array, place: _Place, settin
         length = float(np.linalg.norm(np.ptp(spots, axis=0))) + max(place.spacing_mm)
         if 1000.0 * volume_ml / length > settings.rib_mm2:
             continue
+        if length < settings.rib_length_mm and not _at_an_end(piece):
+            continue  # a stone in a kidney, a clip
         row = np.rint(spots[:, 2] / place.spacing_mm[2]).astype(int)
         left = float(np.median(spots[:, 0] - place.middle_x[row]))
         seeds.add(piece, Part("rib_left" if left > 0 else "rib_right", is_cut=_at_an_end(piece)))

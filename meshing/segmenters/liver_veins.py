@@ -155,7 +155,8 @@ def veins_of_liver(scan: Upright, settings: CtPortalSettings, seeds_mm: tuple[Po
     found.note(
         "veins",
         f"Veins of the liver are {step_hu:.0f} HU brighter than its tissue ({liver.tissue_hu:.0f} HU);"
-        f" portal and hepatic veins were parted by {how}; {loose_ml:.1f} ml of pieces that hang on neither root were left out.",
+        f" portal and hepatic veins were parted by {how};"
+        f" {loose_ml:.1f} ml of pieces that hang on neither root were left out.",
         step_hu=round(step_hu, 1),
         tissue_hu=round(liver.tissue_hu, 1),
         clicks=len(seeds),

@@ -88,7 +88,7 @@ def chest(
     canvas.truth["skin"] |= arm
     canvas.paint(canvas.ellipsoid((0, 0, 0), (128, 83, 1e6)), 50.0)
     inner = {"skin": trunk | arm}
-    reach = 18.0 if touching else 0.0
+    reach = 14.0 if touching else 0.0
     canvas.paint(canvas.ellipsoid((-66 + reach, 0, 30), (54, 66, 120)), -850.0, "lung_right")
     canvas.paint(canvas.ellipsoid((64 - reach, 4, 45), (46, 60, 96)) & ~canvas.truth["lung_right"], -850.0, "lung_left")
     canvas.paint(canvas.ellipsoid((12, -22, -10), (40, 36, 45)), 45.0)
