@@ -44,6 +44,7 @@ class BodySettings:
     least_radius_mm: float
     softest_hu: float
     hardest_hu: float
+    shell_hu: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +146,9 @@ def _with_thin_parts(parts: Mask, tissue: Mask, low: Coarse, settings: BodySetti
     hangs_on = (start <= 1.8 * max(low.spacing_mm)) & (reach <= 3 * settings.gap_mm)
     hangs_on[0] = False
     whole: Mask = parts | hangs_on[numbers]
+    # A shell as dense as bone that goes on from dense parts is the skull of a phantom or of a dry specimen.
+    dense = tissue & (low.values > settings.shell_hu)
+    whole |= touching(dense, dense & parts)
     # A sheet that touches the skin reaches far and falls away, but for the rind that the opening took off the body.
     return whole | (tissue & (near <= 0.5 * settings.sheet_mm))
 

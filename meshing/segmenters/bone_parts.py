@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from meshing.frames import FloatArray
 from meshing.segmenters.spine import Canal, Disc
-from meshing.voxels.morphology import bounding_box, components, depth_of, distance_from
+from meshing.voxels.morphology import components, depth_of, distance_from
 from meshing.voxels.upright import Coarse, Float32Array, Mask, Spacing
+from meshing.voxels.ways import nearest_through
 
 Kind = Literal[
     "vertebra", "sacrum", "rib_left", "rib_right", "sternum", "hip_left", "hip_right", "femur_left", "femur_right"
@@ -43,6 +44,8 @@ class BonePartsSettings:
         Half the greatest thickness and the greatest mean section of a rib.
     least_rib_ml
         Smaller pieces are no rib.
+    rib_length_mm
+        Shorter pieces are no rib, but where the scan cuts them.
     joint_mm
         A rib begins within that of its vertebra.
     midline_mm
@@ -64,6 +67,7 @@ class BonePartsSettings:
     rib_mm: float
     rib_mm2: float
     least_rib_ml: float
+    rib_length_mm: float
     joint_mm: float
     midline_mm: float
     femur_mm: float
@@ -216,6 +220,8 @@ def _ribs(seeds: _Seeds, outer: Mask, depth: Float32Array, place: _Place, settin
         length = float(np.linalg.norm(np.ptp(spots, axis=0))) + max(place.spacing_mm)
         if 1000.0 * volume_ml / length > settings.rib_mm2:
             continue
+        if length < settings.rib_length_mm and not _at_an_end(piece):
+            continue  # a stone in a kidney, a clip
         row = np.rint(spots[:, 2] / place.spacing_mm[2]).astype(int)
         left = float(np.median(spots[:, 0] - place.middle_x[row]))
         seeds.add(piece, Part("rib_left" if left > 0 else "rib_right", is_cut=_at_an_end(piece)))
@@ -264,26 +270,8 @@ def _nearest_in_bone(
     seeds: PartNumbers, bone: Mask, depth: Float32Array, spacing: Spacing, neck_mm: float
 ) -> PartNumbers:
     """Every block of bone given to the seed from which the way through bone is shortest; thin bone counts longer."""
-    from skimage.graph import MCP_Geometric
-
-    box = bounding_box(bone)
-    numbers = np.zeros(bone.shape, np.int32, order="F")
-    if box is None or not seeds.any():
-        return numbers
-    slow = 1.0 + (neck_mm / np.maximum(depth[box], 0.5 * min(spacing))) ** 2
-    ways = MCP_Geometric(np.where(bone[box], slow, -1.0).astype(np.float64), sampling=spacing)
-    own = seeds[box]
-    _, came_from = ways.find_costs(np.argwhere(own > 0))
-    strides = np.array([own.shape[1] * own.shape[2], own.shape[2], 1])
-    jumps = np.append(np.asarray(ways.offsets) @ strides, 0)
-    at = np.arange(own.size)
-    # −1 marks a seed, −2 what no seed reaches; both stay. Following twice as far each time finds the end.
-    steps = came_from.ravel()
-    source = at - np.where(steps >= 0, jumps[steps], 0)
-    while not np.array_equal(source[source], source):
-        source = source[source]
-    numbers[box] = np.where(bone[box], own.ravel()[source].reshape(own.shape), 0)
-    return numbers
+    slowness = (1.0 + (neck_mm / np.maximum(depth, 0.5 * min(spacing))) ** 2).astype(np.float32)
+    return nearest_through(seeds, bone, slowness, spacing)
 
 
 def _with_levels(

@@ -19,7 +19,7 @@ from meshing.segmenters.contrast import Bright, ContrastSettings, bright_parts, 
 from meshing.segmenters.ct_bone import BoneSettings, bone_in_body
 from meshing.segmenters.found import Found
 from meshing.segmenters.spine import SpineSettings, canal_of, discs_of
-from meshing.terminology import Structure, structure_for
+from meshing.terminology import Side, Structure, structure_for
 from meshing.voxels.morphology import bounding_box
 from meshing.voxels.upright import Coarse, Mask, Upright, coarse, to_coarse
 
@@ -130,20 +130,26 @@ def _named(numbers: PartNumbers, parts: list[Part], bone: Mask, scan: Upright) -
 def _structure(one: Part, pieces: int) -> Structure:
     """What a part is called: by number, for its level is not known."""
     if one.kind == "vertebra":
-        base = replace(structure_for("vertebrae"), colour=structure_for(f"vertebrae_L{1 + one.level % 2}").colour)
-        name = f"Vertebra, {_ordinal(one.level)} from below in this scan"
-        return replace(base, key=f"vertebra_{one.level}", name=name, name_zh=f"椎骨（本次扫描自下第{one.level}个）")
+        base = replace(structure_for("vertebrae"), colour=_shade(structure_for("vertebrae_L1"), one.level))
+        name, name_zh = f"Vertebra {one.level} from below", f"椎骨（自下第{one.level}个）"
+        return replace(base, key=f"vertebra_{one.level}", name=name, name_zh=name_zh)
     if one.kind not in ("rib_left", "rib_right"):
         return structure_for(one.kind)
-    side = "left" if one.kind == "rib_left" else "right"
-    base = replace(structure_for(f"rib_{side}_{11 + (one.level or pieces) % 2}"), code="", meaning="", category="")
+    side: Side = "left" if one.kind == "rib_left" else "right"
+    base = replace(structure_for("ribs"), side=side, colour=_shade(structure_for("ribs"), one.level or pieces))
     if one.level:
-        name = f"{side.capitalize()} rib at vertebra {one.level} from below"
+        name = f"{side.capitalize()} rib at vertebra {one.level}"
         name_zh = f"{_SIDES_ZH[side]}肋（自下第{one.level}个椎骨）"
         return replace(base, key=f"rib_{side}_at_vertebra_{one.level}", name=name, name_zh=name_zh)
-    name = f"{side.capitalize()} rib, piece {pieces} without its vertebra"
+    name = f"{side.capitalize()} rib, piece {pieces}"
     name_zh = f"{_SIDES_ZH[side]}肋段{pieces}（椎骨不在视野内）"
     return replace(base, key=f"rib_{side}_piece_{pieces}", name=name, name_zh=name_zh)
+
+
+def _shade(structure: Structure, number: int) -> tuple[float, float, float]:
+    """A structure's colour, darker for every second number, so that neighbours are told apart."""
+    red, green, blue = (value * (1.0 if number % 2 else 0.68) for value in structure.colour)
+    return red, green, blue
 
 
 def _ordinal(number: int) -> str:

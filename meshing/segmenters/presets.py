@@ -284,6 +284,12 @@ def _ct_lung_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progr
     return Found({"lung_vessels": lung_vessels.vessels_of_lungs(scan, body, own, seeds_mm, progress)})
 
 
+def _ct_portal(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
+    from meshing.segmenters import liver_veins
+
+    return liver_veins.veins_of_liver(scan, settings_of(liver_veins.CtPortalSettings), seeds_mm, progress)
+
+
 def _mr_vessels(scan: Upright, seeds_mm: tuple[Point, ...], progress: Progress) -> Found:
     from meshing.segmenters import mr_vessels
 
@@ -304,6 +310,7 @@ _RUN: Mapping[str, _Run] = {
     "ct-bones": _ct_bones,
     "cta-vessels": _cta_vessels,
     "ct-lung-vessels": _ct_lung_vessels,
+    "ct-portal": _ct_portal,
     "mr-vessels": _mr_vessels,
     "mr-head": _mr_head,
 }

@@ -19,7 +19,7 @@ from meshing.voxels.upright import Coarse, Float32Array, Mask
 
 # Rays in the axial plane that look for bone round the canal.
 _RAYS = 16
-# Planes through a disc are tilted by up to that, in degrees, against the canal: 30 at the sacrum, in scoliosis sideways.
+# Planes through a disc are tilted by up to that, in degrees, against the canal: 30 at the sacrum.
 _SAGITTAL, _CORONAL = tuple(range(-35, 36, 5)), (-10, 0, 10)
 
 

@@ -196,5 +196,6 @@ def nearest_of(markers: npt.NDArray[np.int32], inside: Mask, cost: Float32Array)
     """Every voxel of `inside` given to the marker that floods it first, from low `cost` to high (watershed)."""
     from skimage.segmentation import watershed
 
-    flooded: npt.NDArray[np.int32] = watershed(cost, markers=markers, mask=inside)
+    # Of markers that do not run along the last axis first, skimage 0.26 gives back the markers alone.
+    flooded: npt.NDArray[np.int32] = watershed(cost, markers=np.ascontiguousarray(markers), mask=inside)
     return flooded

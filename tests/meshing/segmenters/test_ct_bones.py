@@ -91,8 +91,8 @@ def test_what_was_cut_and_what_is_not_known_is_said() -> None:
 
 def test_names_say_that_the_level_is_only_counted_in_two_languages() -> None:
     structure = found().segment("vertebra_3").structure
-    assert structure.name == "Vertebra, 3rd from below in this scan"
-    assert structure.name_zh == "椎骨（本次扫描自下第3个）"
+    assert structure.name == "Vertebra 3 from below"
+    assert structure.name_zh == "椎骨（自下第3个）"
     assert structure.system == "skeletal" and structure.code == "51282000"
     assert found().segment("rib_left_at_vertebra_6").structure.side == "left"
 
@@ -110,7 +110,7 @@ def test_several_storage_orders_give_the_very_same_bones() -> None:
 
 
 def test_a_rod_for_a_spine_has_no_canal_and_is_refused() -> None:
-    with pytest.raises(SegmentationError, match="no (spinal canal|disc)") as caught:
+    with pytest.raises(SegmentationError, match=r"no (spinal canal|disc)") as caught:
         segment(chest().volume, "ct-bones")
     assert "ct-bone" in caught.value.hint
 
@@ -168,6 +168,21 @@ def test_the_real_chest_base_holds_two_whole_vertebrae_and_two_cut_ones(real_dat
             x = volume.grid.to_patient(np.argwhere(bones.mask(key)).mean(axis=0))[0]
             spine = volume.grid.to_patient(np.argwhere(bones.mask("vertebra_2")).mean(axis=0))[0]
             assert (x > spine) == ("left" in key), key
+
+
+def test_a_stone_in_a_kidney_is_no_rib() -> None:
+    volume = trunk().volume
+    kidney = np.argwhere(trunk().segmentation.mask("kidney_left"))
+    middle = kidney[np.abs(kidney[:, 2] - kidney[:, 2].mean()).argmin()]
+    voxels = volume.voxels.copy()
+    offsets = (
+        np.stack(np.meshgrid(*(np.arange(n) for n in voxels.shape), indexing="ij", sparse=False), axis=-1) - middle
+    )
+    stone = np.linalg.norm(offsets * volume.grid.spacing_mm, axis=-1) < 6.0
+    voxels[stone] = 900
+    bones = segment(Volume(voxels, volume.grid, "CT", "HU"), "ct-bones")
+    for key in keys_of(bones):
+        assert key == "bone" or not (bones.mask(key) & stone).any(), key
 
 
 def test_air_alone_has_no_bones() -> None:

@@ -159,6 +159,30 @@ def test_dark_fat_is_as_good_as_bright_fat() -> None:
     assert dice(masks["brain"], truth["brain"]) > 0.99
 
 
+@pytest.mark.parametrize(("noise", "least"), [(0.02, 0.99), (0.1, 0.99), (0.15, 0.97)])
+def test_noise_up_to_a_seventh_of_white_matter_leaves_the_brain_as_it_is(noise: float, least: float) -> None:
+    voxels, truth = synthetic_head(noise=noise)
+    masks = head_of_mr(upright(stored(voxels, (0, 1, 2), (False, False, False))))
+    assert dice(masks["brain"], truth["brain"]) > least
+
+
+def test_twice_the_shading_leaves_the_brain_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coil that sees one end of the head eighty times as well as the other, 0.06 to 5.2 of the middle."""
+    usual = _shading()
+    monkeypatch.setattr("tests.meshing.segmenters.test_mr_head._shading", lambda: usual**2)
+    voxels, truth = synthetic_head()
+    masks = head_of_mr(upright(stored(voxels, (0, 1, 2), (False, False, False))))
+    assert dice(masks["brain"], truth["brain"]) > 0.99
+
+
+@pytest.mark.slow
+def test_thick_slices_after_contrast_are_refused_rather_than_guessed(real_data: Callable[[str], Path]) -> None:
+    """Slices of 6.5 mm: marrow and scalp run into the brain where the skull is thinner than a block."""
+    volume = import_scan(real_data("mr_brain_tumour/brain1_image.nrrd")).volume
+    with pytest.raises(SegmentationError, match=r"no brain: 2\d\d\d ml"):
+        head_of_mr(upright(volume))
+
+
 def test_brightness_has_no_unit(head: tuple[npt.NDArray[np.float32], dict[str, Mask]], found: dict[str, Mask]) -> None:
     brighter = head_of_mr(upright(stored(head[0] * np.float32(8.0), (0, 1, 2), (False, False, False))))
     assert dice(brighter["brain"], found["brain"]) > 0.999
