@@ -168,7 +168,7 @@ def trained(steps: int, batch: int, checkpoint: Path) -> TinyUNet:
         loss.backward()
         optimiser.step()
         schedule.step()
-        mean = 0.95 * mean + 0.05 * float(loss)
+        mean = 0.95 * mean + 0.05 * float(loss.detach())
         if step % 50 == 0:
             torch.save(model.state_dict(), checkpoint)
             print(f"step {step}: loss {mean:.3f}, {time.perf_counter() - start:.0f} s", flush=True)
