@@ -88,9 +88,10 @@ def train(epochs: int, iterations: int) -> Path:
     plan_experiments([901])
     cut_down(preprocessed / "nnUNetPlans.json")
     preprocess([901], configurations=["3d_fullres"], num_processes=[1])
+    os.environ.update(nnUNet_n_proc_DA="0")  # augment in this process
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
+    plans = {**json.loads((preprocessed / "nnUNetPlans.json").read_text()), "continue_training": False}
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     trainer = nnUNetTrainer(plans, "3d_fullres", "all", dataset, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = epochs, iterations, 2
@@ -121,7 +122,7 @@ def main() -> None:
         for part in ("raw", "preprocessed", "results"):
             (Path(name) / part).mkdir()
             os.environ[f"nnUNet_{part}"] = str(Path(name) / part)
-        os.environ.update(nnUNet_n_proc_DA="0", nnUNet_compile="f")
+        os.environ.update(nnUNet_n_proc_DA="1", nnUNet_compile="f")
         write_dataset(Path(name) / "raw")
         keep(train(options.epochs, options.iterations), options.target)
 
