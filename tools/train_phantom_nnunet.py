@@ -21,7 +21,7 @@ import numpy as np
 
 NAME = "Dataset901_Phantom"
 LABELS = {"background": 0, "liver": 1, "spleen": 2}
-TRAINING_SEEDS = range(16)
+TRAINING_SEEDS = range(8)
 SPACING_MM = 6.0
 PATCH = [32, 32, 32]
 FEATURES = [8, 16, 24]
@@ -115,7 +115,7 @@ def keep(model: Path, target: Path) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("target", type=Path)
-    arguments.add_argument("--epochs", type=int, default=16)
+    arguments.add_argument("--epochs", type=int, default=8)
     arguments.add_argument("--iterations", type=int, default=25)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
