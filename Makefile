@@ -6,11 +6,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out
 
-.PHONY: help setup system demo test check lint benchmark fuzz clean
+.PHONY: help setup system demo test test-ai check lint benchmark fuzz clean
 
 help:
 	@echo "make demo       the main job on the built-in phantom; open $(OUT)/demo/index.html"
 	@echo "make test       the whole suite, linters first"
+	@echo "make test-ai    segmenters of nnU-Net, MONAI, TotalSegmentator; installs some 3 GB of them in .venv-ai"
 	@echo "make check      the inner loop, under three minutes"
 	@echo "make lint       ruff, mypy, import floors"
 	@echo "make benchmark  ratios against peers, one run"
@@ -53,6 +54,19 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Frameworks of other people, in an environment of their own: neither `make demo` nor `make test` needs them.
+AI_VENV ?= .venv-ai
+
+$(AI_VENV)/.ai: pyproject.toml
+	$(PYTHON) -m venv $(AI_VENV)
+	$(AI_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(AI_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[ai,nnunet,monai,totalsegmentator]"
+	$(AI_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+test-ai: $(AI_VENV)/.ai
+	$(AI_VENV)/bin/python -m pytest tests/ai tests/meshing/ai
 
 # --- longer ----------------------------------------------------------------------------------------------
 

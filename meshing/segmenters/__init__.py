@@ -9,7 +9,7 @@ ct-body         skin, lungs, airway, bone                      ct_body ← body,
 ct-bone         bone without vessels and table                 ct_bone ← body, contrast
 ct-bones        the trunk bone by bone, counted from below     ct_bone_parts ← ct_bone, spine, bone_parts
 cta-vessels     arterial tree of a CT angiogram                vessels ← body, contrast, aorta, cuts
-ct-lung-vessels arteries and veins of the lungs            lung_vessels ← ct_body
+ct-lung-vessels arteries and veins of the lungs                lung_vessels ← ct_body
 ct-portal       portal and hepatic veins (approximate)         liver_veins ← body, contrast
 mr-vessels      vessel tree of an MR angiogram                 mr_vessels ← blobs
 mr-head         head outline, brain (approximate)              mr_head
