@@ -122,8 +122,7 @@ def _named(numbers: PartNumbers, parts: list[Part], bone: Mask, scan: Upright) -
         found.add(structure, mask)
     rest = bone & (numbers == 0)
     if rest.any():
-        name = "Bone that was not told apart"
-        found.add(replace(structure_for("bone"), name=name, name_zh="未区分的骨骼"), rest)
+        found.add(replace(structure_for("bone"), name="Bone, not told apart", name_zh="未区分的骨骼"), rest)
     return _with_facts(found, parts, float(rest.sum()) * scan.voxel_ml)
 
 

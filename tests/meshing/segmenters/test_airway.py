@@ -88,10 +88,11 @@ def two_lungs(reach_mm: float) -> Known:
 
 
 def test_lungs_that_touch_are_parted_and_the_cut_is_said() -> None:
-    """Two ellipsoids that pass the midline by 4 mm meet in an ellipse of 2π·60·100·4/60 mm², 25 cm²."""
+    """Two ellipsoids that pass the midline by 4 mm meet in an ellipse of π·60·100·(1 − (56/60)²) mm², 24 cm²."""
     found = segment(two_lungs(4.0).volume, "ct-body")
     (fact,) = [fact for fact in found.facts if fact.kind == "lungs"]
-    assert float(fact.values["parted_cm2"]) == pytest.approx(25.0, rel=0.35)
+    # Gaps of less than a block of 4 mm round it read as lung: those of 3 mm and less make it 33 cm².
+    assert 24.0 < float(fact.values["parted_cm2"]) < 40.0
     assert "parted where they are thinnest" in fact.text
     left, right = found.mask("lung_left"), found.mask("lung_right")
     assert not (left & right).any()
