@@ -172,7 +172,7 @@ def stoppable(work: Any, images: tuple[Any, ...], progress: Progress, doing: str
     def report() -> None:
         try:
             progress(float(work.GetProgress()), doing)
-        except (Exception, Cancelled, KeyboardInterrupt) as stop:  # raised again below, once the native code has come back
+        except (Exception, Cancelled, KeyboardInterrupt) as stop:  # raised again below
             kept.append(stop)
             work.Abort()
 
