@@ -252,7 +252,10 @@ def main(arguments: list[str]) -> int:
     print(machine(PACKAGES) + "\n", flush=True)
     print(f"## {chosen.size}³ int16, {chosen.rounds} interleaved rounds; medians; ratio: plain over ours\n")
     scan = drawn(chosen.size)
-    rows = [measured(row, chosen.rounds) for row in [*growing_rows(scan), *shape_rows(scan)]]
+    rows = []
+    for row in [*growing_rows(scan), *shape_rows(scan)]:
+        print(f"timing {row.verb}", file=sys.stderr, flush=True)  # some peers take a minute
+        rows.append(measured(row, chosen.rounds))
     small = min(chosen.size // 2, WALKER_SIZE)
     rows.append(measured(walker_row(drawn(small), small), 1))
     if chosen.size > WALKER_SIZE:

@@ -1,7 +1,7 @@
 """Level set: a surface that moves from a first guess to edges of the scan and stays smooth.
 
 In: a scan and a patch to start from; out: a patch, how far the volume changed, and whether it ran into its limit. The
-surface moves on at most half a million voxels; from more, on blocks, and is then interpolated to the voxels.
+surface moves on at most a quarter of a million voxels; from more, on blocks, and is then interpolated to the voxels.
 
 References
 ----------
@@ -21,12 +21,12 @@ from meshing.editing.halving import doubled, doubled_values, halved_values
 from meshing.editing.patch import Patch, one_grid, spacing_of, widened
 from meshing.editing.turning import turning_of
 from meshing.errors import SegmentationError
-from meshing.progress import Progress, part, silent
+from meshing.progress import Cancelled, Progress, part, silent
 from meshing.volume import Volume
 from meshing.voxels.morphology import from_image, to_image
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
-_MOST_VOXELS = 500_000
+_MOST_VOXELS = 250_000
 _SETTLED = 0.002
 """Root mean square change per step below which the surface stands still."""
 
@@ -172,7 +172,7 @@ def stoppable(work: Any, images: tuple[Any, ...], progress: Progress, doing: str
     def report() -> None:
         try:
             progress(float(work.GetProgress()), doing)
-        except BaseException as stop:  # raised again below, once the native code has come back
+        except (Exception, Cancelled, KeyboardInterrupt) as stop:  # raised again below
             kept.append(stop)
             work.Abort()
 
