@@ -16,7 +16,7 @@ from meshing.vessels.lattice import Array, Floats, Index, Lattice, Skeleton
 
 _SHORT_RADII = 0.5
 _APART_RADII, _APART_VOXELS = 2.5, 4.0
-_GAPS = np.linspace(0.05, 0.95, 19)
+_GAPS = np.linspace(0.0, 0.95, 20)
 _CLUMP_VOXELS = 1.5
 
 
@@ -196,7 +196,7 @@ def _way_between(before: Index, depth: Floats, one: int, other: int) -> Index:
 
 
 def _gap_mm(places: Floats, radii: Floats) -> float:
-    """The widest gap between the two halves of a way whose ends touch, walked from both ends at once.
+    """By how much the two halves of a way part between its ends, which touch, walked from both ends at once.
 
     Where two vessels leave a node at a narrow angle they touch all the way from there: no gap, and no way round.
     """
@@ -207,4 +207,5 @@ def _gap_mm(places: Floats, radii: Floats) -> float:
         return np.interp(where, arc, values)
 
     apart = np.stack([at(places[:, axis], ahead) - at(places[:, axis], behind) for axis in range(3)])
-    return float((np.linalg.norm(apart, axis=0) - at(radii, ahead) - at(radii, behind)).max())
+    gaps = np.linalg.norm(apart, axis=0) - at(radii, ahead) - at(radii, behind)
+    return float(gaps.max() - max(float(gaps[0]), 0.0))

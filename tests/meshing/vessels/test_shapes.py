@@ -76,6 +76,21 @@ def test_a_fork_has_three_branches_and_its_angle(half_deg: float) -> None:
     assert [branch.strahler for branch in tree.branches] == [2, 1, 1]
 
 
+def test_a_narrow_fork_is_no_loop() -> None:
+    """Its arms touch all the way from the fork: a contact, but no way round."""
+    half = np.radians(9.0)
+    arms = [np.array([0.0, sign * np.sin(half), np.cos(half)]) * 55.0 for sign in (-1.0, 1.0)]
+    solid = Tubes(
+        (
+            *tube([(0, 0, -30), (0, 0, 0)], 3.0).capsules,
+            *(capsule for arm in arms for capsule in tube([(0, 0, 0), arm], 2.5).capsules),
+        )
+    )
+    tree = tree_in(solid)
+    assert len(tree.tips) == 2
+    assert not tree.loops
+
+
 def test_a_ring_is_reported_as_a_loop_and_cut() -> None:
     angle = np.linspace(0.0, 2.0 * np.pi, 97)
     points = np.column_stack([20.0 * np.cos(angle), 20.0 * np.sin(angle), 0.0 * angle])
