@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +80,15 @@ def row(kind: str, name: str, volume: Volume, mask: Mask, places: npt.NDArray[np
         seconds.append(time.perf_counter() - start)
         found.append(dice(one.mask, mask) if one else 0.0)
     good = sum(value >= 0.85 for value in found)
-    print(
-        f"| {kind} | {name} | {np.median(found):.3f} | {min(found):.3f} | {good}/{len(found)} | {np.median(seconds):.1f} |",
-        flush=True,
+    cells = (
+        kind,
+        name,
+        f"{np.median(found):.3f}",
+        f"{min(found):.3f}",
+        f"{good}/{len(found)}",
+        f"{np.median(seconds):.1f}",
     )
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def variations(count: int) -> None:
@@ -190,7 +196,7 @@ def tally(
     )
     box = found.confidence_box
     near, is_right, sure = near[box], (found.mask == truth)[box], found.confidence
-    for number, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         there = near & (sure >= low) & (sure < high)
         counts[0][number] += (there & is_right).sum()
         counts[1][number] += there.sum()

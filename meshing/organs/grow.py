@@ -109,13 +109,6 @@ def grow(
     SegmentationError
         If a seed lies outside the scan, in air, or in something that no such organ reads; if nothing grows, or the
         scan is no CT.
-
-    Examples
-    --------
-    >>> from meshing.phantoms import phantom
-    >>> scan = phantom("spheres").volume
-    >>> grow(scan, "lesion", ((0.0, 0.0, 0.0),)).kind  # doctest: +SKIP
-    'lesion'
     """
     prior = prior_for(kind)
     if volume.modality != "CT":
