@@ -143,7 +143,7 @@ def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float, snap
     start = places[int((depth[tuple(places.T)] - 0.3 * distance).argmax())]
     if depth[tuple(start)] <= 0:
         return None
-    deepest = _climbed(depth, start)
+    deepest = climbed(depth, start)
     if depth[tuple(deepest)] <= neck_mm:
         return None
     parts = from_image(SimpleITK.ConnectedComponent(to_image(depth > neck_mm, ground.spacings)))
@@ -151,7 +151,7 @@ def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float, snap
     return core
 
 
-def _climbed(depth: Float32Array, start: Index) -> Index:
+def climbed(depth: Float32Array, start: Index) -> Index:
     """The middle of the blob that a cube lies in: uphill by its 26 neighbours."""
     steps = np.argwhere(np.ones((3, 3, 3))) - 1
     while True:

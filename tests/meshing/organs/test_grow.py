@@ -15,7 +15,6 @@ from meshing.errors import NotFoundError, SegmentationError
 from meshing.importing.labels import read_labels
 from meshing.importing.scan import import_scan
 from meshing.organs.grow import Found, grow, refine
-from meshing.plan import Point
 from meshing.progress import Cancelled
 from meshing.volume import Volume
 from tests.meshing.organs.lesions import box_round, inner_point, lesion
@@ -66,7 +65,15 @@ def test_all_storage_orders_give_the_same_voxels() -> None:
         turned = reordered(Known(known.volume, {"found": first.mask}), grid)
         again = grow(turned.volume, "lesion", (point,), box_mm=box)
         assert (again.mask == turned.truth["found"]).all()
-        assert np.isclose(again.confidence.sum(), first.confidence.sum(), rtol=1e-5)
+        assert np.allclose(middle_of_doubt(again), middle_of_doubt(first), atol=1e-6)
+
+
+def middle_of_doubt(found: Found) -> np.ndarray:
+    """Mean place in mm of the voxels that are not sure."""
+    sure = np.ones(found.grid.shape, np.float32)
+    sure[found.confidence_box] = found.confidence
+    middle: np.ndarray = found.grid.to_patient(np.argwhere(sure < 0.9)).mean(axis=0)
+    return middle
 
 
 def test_a_kidney_takes_the_side_of_its_click() -> None:
@@ -77,15 +84,17 @@ def test_a_kidney_takes_the_side_of_its_click() -> None:
     assert "side" in {fact.kind for fact in wrong.facts}
 
 
-def test_an_outside_click_is_never_in_the_mask_and_cuts_what_hangs_on_it() -> None:
+def test_an_outside_click_is_never_in_the_mask() -> None:
+    """In the organ that touches, and even in the organ itself, 30 mm from the inside click; the rest stays."""
     known = abdomen()
     found = grown(known, "spleen")
     middle = known.volume.grid.to_patient((np.array(known.volume.grid.shape) - 1) / 2)
-    point: Point = tuple((middle + (62.0, -40.0, 30.0)).tolist())  # type: ignore[assignment]  # three numbers
-    again = refine(found, known.volume, outside_mm=(point,))
-    index = tuple(np.rint(known.volume.grid.to_voxel(point)).astype(int))
-    assert not again.mask[index]
-    assert dice(again.mask, known.truth["spleen"]) >= 0.85
+    for offset in ((62.0, -40.0, 30.0), (104.0, 20.0, 70.0)):
+        left, posterior, superior = (middle + offset).tolist()
+        again = refine(found, known.volume, outside_mm=((left, posterior, superior),))
+        index = tuple(np.rint(known.volume.grid.to_voxel((left, posterior, superior))).astype(int))
+        assert not again.mask[index]
+        assert dice(again.mask, known.truth["spleen"]) >= 0.75
 
 
 def test_a_further_inside_click_is_held() -> None:
@@ -100,7 +109,8 @@ def test_a_further_inside_click_is_held() -> None:
 
 def test_nothing_grows_outside_a_box() -> None:
     known = abdomen()
-    low, high = box_round(known, "spleen")
+    low, (left, posterior, _) = box_round(known, "spleen")
+    high = (left, posterior, low[2] + 60.0)
     found = grow(known.volume, "spleen", (), box_mm=(low, high))
     places = known.volume.grid.to_patient(np.argwhere(found.mask))
     reach = 3.0  # borders are drawn between cubes of 3 mm
