@@ -19,6 +19,7 @@ from meshing.voxels.upright import Upright, to_upright_index
 _AIR_HU = -300.0
 _BONE_HU = 200.0
 _BESIDE = 15.0  # HU that noise and blur may carry a click out of the range
+_DIGITS = 6  # of indices: the last bits differ between storage orders, and half a voxel must not
 _CLOSE_CUBES = 1  # a click on a border still counts for what lies one cube beside it
 
 
@@ -40,7 +41,7 @@ class Clicks:
 
     def box_in(self, scan: Upright) -> tuple[FloatArray, FloatArray]:
         """Lower and upper corner of the box as indices (3,) of a scan, cut to it."""
-        corners = to_upright_index(np.array(self.box_mm), scan)
+        corners = np.round(to_upright_index(np.array(self.box_mm), scan), _DIGITS)
         last = np.array(scan.voxels.shape) - 1
         return np.clip(corners.min(axis=0), 0, last), np.clip(corners.max(axis=0), 0, last)
 
@@ -60,7 +61,7 @@ def cubes_of(clicks: Clicks, scan: Upright, kind: str) -> tuple[list[FloatArray]
     seeds = clicks.inside_mm or (clicks.inside(0),)
     inside = checked_seeds(scan, seeds, kind)
     outside = checked_seeds(scan, clicks.outside_mm, kind)
-    return list(inside), list(outside)
+    return list(np.round(inside, _DIGITS)), list(np.round(outside, _DIGITS))
 
 
 def checked_click(ground: Ground, cube: Index, prior: Prior, kind: str, point: Point) -> float:

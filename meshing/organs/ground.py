@@ -63,7 +63,8 @@ class Ground:
         """The cube (3,) that a continuous voxel index of the scan lies in; the nearest one from outside."""
         corner = np.array([part.start for part in self.box])
         place = ((index - corner) * self.scan_spacing_mm - self.origin_mm) / self.spacing_mm
-        return np.clip(np.rint(place).astype(np.int64), 0, np.array(self.values.shape) - 1)
+        cube: Index = np.clip(np.rint(place).astype(np.int64), 0, np.array(self.values.shape) - 1)
+        return cube
 
 
 def ground_about(scan: Upright, index: FloatArray, prior: Prior) -> Ground:

@@ -16,7 +16,7 @@ from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
 from meshing.organs.clicks import Clicks, checked_click, cubes_of, midline_side
 from meshing.organs.ground import Ground, Index, ground_about, ground_of, on_scan
-from meshing.organs.guesses import Guess, guesses, most_frequent
+from meshing.organs.guesses import Guess, climbed, guesses, most_frequent
 from meshing.organs.notes import notes_on
 from meshing.organs.priors import Prior, prior_for, score_settings
 from meshing.organs.votes import Vote, vote
@@ -25,7 +25,7 @@ from meshing.progress import Progress, part, silent
 from meshing.segmentation import Segmentation, stack_masks
 from meshing.terminology import structure_for
 from meshing.volume import Fact, Grid, Volume
-from meshing.voxels.morphology import dilated, eroded, from_image, nearest_of, to_image, touching
+from meshing.voxels.morphology import depth_of, dilated, eroded, from_image, nearest_of, to_image, touching
 from meshing.voxels.upright import Box, Float32Array, Mask, Upright, to_storage, upright
 
 _CHANGED_HU = 4.0  # a typical value that moved by more is worth growing again
@@ -34,6 +34,7 @@ _KEEP_OUT_MM = 5.0  # about an outside click nothing is grown
 _FAT_HU = -100.0
 _SMOOTH_MM = 1.2  # against the noise of fine voxels, below what borders blur
 _LEAST_SHARE = 0.5
+_NECK_SHARE = 0.6  # of the thinner side: what is wider is no neck
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +110,6 @@ def grow(
     SegmentationError
         If a seed lies outside the scan, in air, or in something that no such organ reads; if nothing grows, or the
         scan is no CT.
-
-    Examples
-    --------
-    >>> from meshing.phantoms import phantom
-    >>> scan = phantom("spheres").volume
-    >>> grow(scan, "lesion", ((0.0, 0.0, 0.0),)).kind  # doctest: +SKIP
-    'lesion'
     """
     prior = prior_for(kind)
     if volume.modality != "CT":
@@ -271,20 +265,31 @@ def _kept_out(ground: Ground, barred: Mask | None, outside: list[Index]) -> Mask
 def _without_outside(
     share: Float32Array, ground: Ground, inside: list[Index], outside_at: list[FloatArray]
 ) -> Float32Array:
-    """What still lies about an outside click is cut off at the narrowest place between it and the inside clicks."""
+    """What hangs on an outside click by a neck is cut there; else only the place about the click is left out."""
     outside = [ground.cube_of(index) for index in outside_at]
     mask = share > _LEAST_SHARE
     ring = dilated(_marks(mask.shape, outside), ground.spacings, _KEEP_OUT_MM + 2.5 * ground.spacing_mm) & mask
     if not outside or not ring.any():
         return share
-    from meshing.voxels.morphology import depth_of
-
+    depth = depth_of(mask, ground.spacings)
+    if _are_one_blob(depth, inside, ring):
+        return share
     markers = np.zeros(mask.shape, np.int32, order="F")
     markers[ring] = 2
     markers[_marks(mask.shape, inside) & mask] = 1
-    parted = nearest_of(markers, mask, -depth_of(mask, ground.spacings))
+    parted = nearest_of(markers, mask, -depth)
     kept: Float32Array = np.where(parted == 2, np.float32(0.0), share)
     return kept
+
+
+def _are_one_blob(depth: Float32Array, inside: list[Index], ring: Mask) -> bool:
+    """Whether no neck lies between the inside clicks and what is left about an outside click: nothing to cut there."""
+    from scipy import ndimage
+
+    peaks = [climbed(depth, place) for place in (*inside, np.argwhere(ring)[int(depth[ring].argmax())])]
+    level = _NECK_SHARE * min(float(depth[tuple(peak)]) for peak in peaks)
+    parts, _ = ndimage.label(depth > level)
+    return parts[tuple(peaks[-1])] in {parts[tuple(peak)] for peak in peaks[:-1]}
 
 
 def _without_holes(share: Float32Array) -> Float32Array:

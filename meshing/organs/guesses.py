@@ -143,7 +143,7 @@ def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float, snap
     start = places[int((depth[tuple(places.T)] - 0.3 * distance).argmax())]
     if depth[tuple(start)] <= 0:
         return None
-    deepest = _climbed(depth, start)
+    deepest = climbed(depth, start)
     if depth[tuple(deepest)] <= neck_mm:
         return None
     parts = from_image(SimpleITK.ConnectedComponent(to_image(depth > neck_mm, ground.spacings)))
@@ -151,7 +151,7 @@ def _core(ground: Ground, depth: Float32Array, cube: Index, neck_mm: float, snap
     return core
 
 
-def _climbed(depth: Float32Array, start: Index) -> Index:
+def climbed(depth: Float32Array, start: Index) -> Index:
     """The middle of the blob that a cube lies in: uphill by its 26 neighbours."""
     steps = np.argwhere(np.ones((3, 3, 3))) - 1
     while True:
@@ -173,7 +173,11 @@ def _is_tissue(values: Float32Array, cubes_out: Float32Array, how: tuple[float, 
     step = float(np.median(around)) - value if around.size else 0.0
     away = np.sign(step) * (values - np.float32(value))
     half = 0.5 * abs(step)
-    return (away < half) & (away > -max(half, tolerance)) if half > 0 else np.abs(values - value) < tolerance
+    if half == 0.0:
+        even: Mask = np.abs(values - np.float32(value)) < tolerance
+        return even
+    near: Mask = (away < half) & (away > -max(half, tolerance))
+    return near
 
 
 def _beyond(mask: Mask, values: Float32Array, value: float) -> Float32Array:
@@ -182,7 +186,8 @@ def _beyond(mask: Mask, values: Float32Array, value: float) -> Float32Array:
 
     first = ndimage.binary_dilation(mask)
     second: Mask = ndimage.binary_dilation(first) & ~first
-    return np.abs(values[second] - np.float32(value))
+    beyond: Float32Array = np.abs(values[second] - np.float32(value))
+    return beyond
 
 
 def _raggedness(mask: Mask, spacing_mm: float) -> float:

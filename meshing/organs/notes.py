@@ -28,7 +28,7 @@ def notes_on(
     name = structure_for(kind).name.lower()
     notes = [_how(kind, name, volume_ml, ballot)]
     notes += _on_volume(kind, name, volume_ml, prior)
-    notes += _on_border(kind, name, ballot)
+    notes += _on_border(kind, name, volume_ml, ballot)
     notes += _on_edges(kind, name, mask, scan, ground)
     wanted = structure_for(kind).side
     if wanted and side != wanted:
@@ -64,12 +64,12 @@ def _on_volume(kind: str, name: str, volume: float, prior: Prior) -> Iterator[Fa
         yield Fact("leak" if volume > most else "small", text, {"key": kind, "volume_ml": volume})
 
 
-def _on_border(kind: str, name: str, ballot: Vote) -> Iterator[Fact]:
+def _on_border(kind: str, name: str, volume: float, ballot: Vote) -> Iterator[Fact]:
     if ballot.open_border > _OPEN:
         text = f"{name}: {100 * ballot.open_border:.0f} % of the border lies where values do not change; look at it"
         yield Fact("leak", text, {"key": kind, "open_border": ballot.open_border})
-    low, high = ballot.volumes_ml
-    if high - low > _APART * ballot.best.volume_ml:
+    low, high = min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)
+    if high - low > _APART * volume:
         text = f"{name}: the guesses differ, {low:.1f} to {high:.1f} ml; one more click inside or outside decides"
         yield Fact("unsure", text, {"key": kind, "low_ml": low, "high_ml": high})
 

@@ -55,7 +55,8 @@ def prior_for(kind: str) -> Prior:
     if kind not in KINDS:
         raise NotFoundError(f"{kind!r} cannot be grown from a click", hint="one of: " + ", ".join(KINDS))
     row = _table()["organs"]["kidney" if kind.startswith("kidney") else kind]
-    return Prior(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Prior(**fields)
 
 
 @cache

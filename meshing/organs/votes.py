@@ -113,5 +113,6 @@ def _middle_volumes(found: list[Guess], votes: FloatArray) -> tuple[float, float
     volumes = np.array([guess.volume_ml for guess in found])
     order = np.argsort(volumes)
     reached = np.cumsum(votes[order])
-    low, high = (volumes[order][int(min(np.searchsorted(reached, at), len(found) - 1))] for at in (0.1, 0.9))
+    at = np.minimum(np.searchsorted(reached, (0.1, 0.9)), len(found) - 1)
+    low, high = volumes[order][at]
     return float(low), float(high)
