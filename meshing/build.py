@@ -96,12 +96,7 @@ def build(scan: Path, settings: BuildSettings | None = None, *, progress: Progre
         volumes={"scan": imported.volume, **drawn.volumes},
         segmentations=drawn.segmentations,
         surfaces=surfaces,
-        facts=(
-            *imported.facts,
-            *drawn.facts,
-            *_how_made(drawn.segmentations, chosen),
-            *_facts_of(surfaces, chosen.budget),
-        ),
+        facts=(*imported.facts, *drawn.facts, *how),
     )
     return Built(case, watch.seconds, imported.original_identifiers)
 

@@ -24,6 +24,7 @@ from viewer.commands.tables import table
 
 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    _refuse_contradictions(options)
     settings = BuildSettings(
         preset=options.preset,
         labels=options.labels,
@@ -39,6 +40,15 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         budget=options.budget,
         limits=limits_of(options),
     )
+    built = build(options.scan, settings, progress=part(progress, 0.0, 0.95))
+    if options.keep_link:  # before the case: a rebuild would make other identifiers
+        write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
+    write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
+    quality = _quality(built.case) if options.quality else {}
+    return {"case": str(options.case), **report(built), **quality}
+
+
+def _refuse_contradictions(options: argparse.Namespace) -> None:
     if (options.edges == "image" or options.fine) and options.method != "nets":
         raise SurfaceError("marching cubes know neither --fine nor --edges image", hint="leave --method out")
     if options.edges == "image" and options.fine:
@@ -59,12 +69,6 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise CaseError(
             "the link file would lie inside the case", where=options.keep_link, hint="name a file elsewhere"
         )
-    built = build(options.scan, settings, progress=part(progress, 0.0, 0.95))
-    if options.keep_link:  # before the case: a rebuild would make other identifiers
-        write_bytes(options.keep_link, json.dumps(dict(built.original_identifiers), indent=1).encode(), CaseError)
-    write_case(options.case, built.case, progress=part(progress, 0.95, 1.0))
-    quality = _quality(built.case) if options.quality else {}
-    return {"case": str(options.case), **report(built), **quality}
 
 
 def report(built: Built) -> dict[str, Any]:
