@@ -30,7 +30,7 @@ _PHANTOMS = (
     ((0.7, 0.6, 0.5), None, 0.0),
     ((0.6, 0.6, 0.6), None, 15.0),
 )
-_SEEDS = 4
+_SEEDS = 6
 
 
 def main(arguments: list[str]) -> int:
