@@ -63,6 +63,39 @@ def _build(commands: Any) -> None:
     command = _command(commands, "build", "make a case from a scan")
     command.add_argument("scan", type=Path, help="DICOM folder, DICOMDIR, zip, NIfTI, NRRD or MHA")
     command.add_argument("case", type=Path, help="case folder to make")
+    _drawing(command)
+    command.add_argument("--series", type=int, metavar="N", help="ordinal shown by `info`")
+    command.add_argument("--phase", type=int, metavar="N", help="phase of that series, from 1")
+    command.add_argument(
+        "--gaps", choices=("refuse", "interpolate"), default="refuse", help="missing slices (default: refuse)"
+    )
+    command.add_argument(
+        "--budget",
+        type=arguments.triangles,
+        default=600_000,
+        metavar="TRIANGLES",
+        help="kept in the case (default: %(default)s)",
+    )
+    command.add_argument(
+        "--method",
+        choices=("nets", "marching-cubes"),
+        default="nets",
+        help="nets: neighbours share their walls; marching-cubes: each by itself (default: nets)",
+    )
+    command.add_argument(
+        "--edges",
+        choices=("auto", "image", "labels"),
+        default="auto",
+        help="where walls go: to the scan's edges, or with the labels (default: auto, edges for presets)",
+    )
+    command.add_argument("--fine", action="store_true", help="nets on voxels cut in eight: rounder vessels, more time")
+    command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did")
+    command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
+    _limits(command)
+
+
+def _drawing(command: argparse.ArgumentParser) -> None:
+    """Who draws what."""
     command.add_argument(
         "--preset",
         metavar="NAME",
@@ -93,38 +126,10 @@ def _build(commands: Any) -> None:
         metavar="VALUE[=NAME]",
         help="surface where grey values pass VALUE, by marching cubes; repeat for more",
     )
-    command.add_argument("--series", type=int, metavar="N", help="ordinal shown by `info`")
-    command.add_argument("--phase", type=int, metavar="N", help="phase of that series, from 1")
-    command.add_argument(
-        "--gaps", choices=("refuse", "interpolate"), default="refuse", help="missing slices (default: refuse)"
-    )
     command.add_argument(
         "--seed", type=arguments.point, action="append", default=[], metavar="L,P,S", help="seed point in LPS mm"
     )
     _clicks(command)
-    command.add_argument(
-        "--budget",
-        type=arguments.triangles,
-        default=600_000,
-        metavar="TRIANGLES",
-        help="kept in the case (default: %(default)s)",
-    )
-    command.add_argument(
-        "--method",
-        choices=("nets", "marching-cubes"),
-        default="nets",
-        help="nets: neighbours share their walls; marching-cubes: each by itself (default: nets)",
-    )
-    command.add_argument(
-        "--edges",
-        choices=("auto", "image", "labels"),
-        default="auto",
-        help="where walls go: to the scan's edges, or with the labels (default: auto, edges for presets)",
-    )
-    command.add_argument("--fine", action="store_true", help="nets on voxels cut in eight: rounder vessels, more time")
-    command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did")
-    command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
-    _limits(command)
 
 
 def _clicks(command: argparse.ArgumentParser) -> None:
@@ -134,7 +139,7 @@ def _clicks(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=L,P,S",
-        help="grow liver, spleen, kidney, bladder or lesion from a point inside; repeat for more",
+        help="grow liver, spleen, kidney, bladder or lesion from a point inside; a vessel from two or more along it",
     )
     command.add_argument(
         "--not",
