@@ -56,19 +56,7 @@ def _build(commands: Any) -> None:
         metavar="NAME",
         help="ct-body, ct-bone, cta-vessels, mr-vessels, mr-head, one that `segmenters` lists, or none",
     )
-    command.add_argument(
-        "--model",
-        type=Path,
-        metavar="PATH",
-        help="ONNX file with its .toml, nnU-Net folder or MONAI bundle; it runs in a process of its own",
-    )
-    command.add_argument(
-        "--model-seconds",
-        type=arguments.seconds,
-        default=3600.0,
-        metavar="S",
-        help="stop the model after so long (default: %(default)g)",
-    )
+    _model(command)
     command.add_argument(
         "--labels", type=Path, metavar="PATH", help="label file, or a folder with one mask per structure"
     )
@@ -111,6 +99,22 @@ def _build(commands: Any) -> None:
     command.add_argument("--quality", action="store_true", help="print what smoothing and decimation did")
     command.add_argument("--keep-link", type=Path, metavar="FILE", help="write original UIDs there, outside the case")
     _limits(command)
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="ONNX file with its .toml, nnU-Net folder or MONAI bundle; it runs in a process of its own",
+    )
+    command.add_argument(
+        "--model-seconds",
+        type=arguments.seconds,
+        default=3600.0,
+        metavar="S",
+        help="stop the model after so long (default: %(default)g)",
+    )
 
 
 def _shot(commands: Any) -> None:
