@@ -3,11 +3,10 @@
     python -m venv /tmp/training && /tmp/training/bin/pip install --editable . torch==2.13.0 onnx
     /tmp/training/bin/python -m tools.train_phantom_model tests/meshing/ai/models/phantom_abdomen.onnx
 
-A 3D U-Net of 62 thousand weights at 6 mm learns liver, spleen and both kidneys from the phantoms of seeds 0 to 59, in
-about ten minutes on one core; seeds from 1000 on are held out for tests. The committed one had 700 steps and then 500
-more (`--from`). Seeds are fixed; another version of torch
-or another number of cores still gives other last digits. The sidecar that says how to feed the model is written beside
-it.
+A 3D U-Net of 62 thousand weights at 6 mm learns liver, spleen and both kidneys from the phantoms of seeds 0 to 59;
+seeds from 1000 on are held out for tests. The committed one had 700 steps, then 300 of 500 more (`--from`). Seeds are
+fixed; another version of torch or another number of cores still gives other last digits. The sidecar that says how to
+feed the model is written beside it.
 """
 
 from __future__ import annotations

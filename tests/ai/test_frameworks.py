@@ -29,8 +29,12 @@ def needs(*modules: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(lacking), reason=f"{', '.join(lacking)} not installed; make test-ai installs them")
 
 
+trained = pytest.mark.skipif(
+    not (MODELS / "nnunet").exists(), reason="no nnU-Net is trained yet: tools/train_phantom_nnunet.py"
+)
+
 KINDS = [
-    pytest.param("nnunet", marks=needs("nnunetv2", "torch")),
+    pytest.param("nnunet", marks=[needs("nnunetv2", "torch"), trained]),
     pytest.param("monai", marks=needs("monai", "torch")),
 ]
 
@@ -101,6 +105,7 @@ def test_a_bundle_without_a_step_says_which(tmp_path: Path, lacking: str) -> Non
 
 
 @needs("nnunetv2", "torch")
+@trained
 def test_a_checkpoint_that_is_none_is_a_typed_error(tmp_path: Path) -> None:
     shutil.copytree(MODELS / "nnunet", tmp_path / "model")
     (tmp_path / "model" / "fold_all" / "checkpoint_final.pth").write_bytes(b"no weights")

@@ -243,9 +243,10 @@ def test_names_find_the_terminology_and_unknown_ones_stay() -> None:
     assert [(found.mask(key) & gizmo).any() for key in ("kidney_left", "kidney_left_2")].count(True) == 1
 
 
-def test_seeds_arrive_in_patient_millimetres() -> None:
-    seed = tuple(GRID.to_patient((4, 2, 5)).tolist())
-    found = run_apart(Job("foreign", "foreign_model:seeds", "x"), scan(), seeds_mm=(seed,))
+@pytest.mark.parametrize("grid", [GRID, oblique(GRID, 1), storage_orders(GRID)[7]])
+def test_seeds_arrive_in_patient_millimetres(grid: Grid) -> None:
+    seed = tuple(grid.to_patient((4, 2, 5)).tolist())
+    found = run_apart(Job("foreign", "foreign_model:seeds", "x"), scan(grid), seeds_mm=(seed,))
     assert np.argwhere(found.mask("liver")).tolist() == [[4, 2, 5]]
 
 
