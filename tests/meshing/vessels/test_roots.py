@@ -60,6 +60,8 @@ def test_rags_are_kept_where_ends_are_given() -> None:
     (branch,) = tree_in(ragged(17.0), roots_mm=((-21.0, 0.0, -48.0),), tips_mm=(tip,)).branches
     assert np.linalg.norm(branch.points_mm[-1] - tip) < 4.0
     assert len(tree_in(ragged(17.0), roots_mm=((0.0, 0.0, 60.0),)).tips) >= 6
+    (to_rag,) = tree_in(ragged(17.0), tips_mm=(tip,)).branches
+    assert np.linalg.norm(to_rag.points_mm[-1] - tip) < 4.0
 
 
 @pytest.mark.parametrize(("open_mm", "is_root"), [(3.0, True), (1.8, False)])
@@ -71,3 +73,15 @@ def test_an_end_at_the_edge_of_the_scan_is_the_root_unless_it_is_thin(open_mm: f
     grid = Grid((26, 26, 110), matrix)
     (root,) = vessel_tree(drawn(solid, grid), grid).roots
     assert root.at_border == is_root
+
+
+def test_holes_of_a_lumen_are_filled_and_counted() -> None:
+    solid = tube([(0.0, 0.0, -30.0), (0.0, 0.0, 30.0)], 5.0)
+    grid = grid_round(solid, SPACING)
+    mask = drawn(solid, grid)
+    i, j, k = np.rint(grid.to_voxel((0.0, 0.0, 5.0))).astype(int)
+    mask[i : i + 2, j, k : k + 3] = False
+    tree = vessel_tree(mask, grid)
+    (fact,) = [fact for fact in tree.facts if fact.kind == "holes"]
+    assert fact.values["voxels"] == 6
+    assert tree.branches[0].radius_mm[10:-10].min() > 4.5
