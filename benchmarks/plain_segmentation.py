@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.editing.contrast import seed_contrast
 from meshing.editing.levelset import LevelSet
 from meshing.editing.patch import LabelPatch, Patch, widened
 from meshing.volume import Grid, Volume
@@ -89,11 +90,11 @@ def walked(volume: Volume, seeds: LabelPatch) -> Array:
 
     from skimage.segmentation import random_walker
 
-    low, high = np.percentile(volume.voxels[::3, ::3, ::3], [0.5, 99.5])
-    values = volume.voxels / (high - low)
+    markers = _whole(seeds)
+    values = volume.voxels / seed_contrast(volume.voxels, markers.astype(np.uint8), seeds.numbers())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of its own tolerance
-        labels: Array = random_walker(values, _whole(seeds), 130.0 * 10 * values.std(), "cg_j", 1e-3)
+        labels: Array = random_walker(values, markers, 130.0 * 10 * values.std(), "cg_j", 1e-3)
     return labels
 
 

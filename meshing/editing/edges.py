@@ -10,7 +10,7 @@ import numpy as np
 from meshing.editing.patch import cropped, spacing_of
 from meshing.editing.thresholds import Range
 from meshing.threads import kernel, over_rows
-from meshing.volume import Volume
+from meshing.volume import Volume, Voxels
 from meshing.voxels.upright import Box, Float32Array, Spacing
 
 
@@ -24,16 +24,76 @@ def grey(volume: Volume, box: Box) -> Float32Array:
     return values
 
 
-def blurred(values: Float32Array, spacing_mm: Spacing, sigma_mm: float) -> Float32Array:
-    """Smoothed by a Gaussian; 0 mm leaves the values as they are."""
-    from scipy.ndimage import gaussian_filter
+def blurred(values: Voxels, spacing_mm: Spacing, sigma_mm: float) -> Float32Array:
+    """Smoothed by a Gaussian cut at three deviations, border voxels repeated; 0 mm leaves the values as they are."""
+    values = np.asfortranarray(values)
+    if sigma_mm <= 0 or not values.size:
+        return values.astype(np.float32, order="F", copy=False)
+    x, y, z = (_taps(sigma_mm / step) for step in spacing_mm)
+    soft = np.empty(values.shape, np.float32, order="F")
+    over_rows(_blur_planes, values.shape[1] * values.shape[2], values, soft, x, y)
+    over_rows(_blur_upwards, values.shape[1] * values.shape[2], soft, z)
+    return soft
 
-    if sigma_mm <= 0:
-        return values
-    # Transposed, the fastest axis comes last, as scipy likes it.
-    soft = gaussian_filter(values.T, [sigma_mm / s for s in reversed(spacing_mm)], truncate=3.0, mode="nearest")
-    turned: Float32Array = soft.T
-    return turned
+
+def _taps(sigma: float) -> Float32Array:
+    """Weights of a voxel and of its neighbours on one side; both sides sum to 1."""
+    away = np.arange(int(3.0 * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * (away / sigma) ** 2)
+    taps: Float32Array = (weights / (2.0 * weights.sum() - 1.0)).astype(np.float32)
+    return taps
+
+
+@kernel
+def _blur_planes(
+    first: int, last: int, values: Voxels, soft: Float32Array, in_x: Float32Array, in_y: Float32Array
+) -> None:
+    """Along x and y, of the planes whose first row lies in the chunk."""
+    x_count, y_count = values.shape[0], values.shape[1]
+    reach = len(in_x) - 1
+    line = np.empty(x_count + 2 * reach, np.float32)
+    plane = np.empty((y_count, x_count), np.float32)
+    for z in range(-(-first // y_count), -(-last // y_count)):
+        for y in range(y_count):
+            for x in range(x_count):
+                line[reach + x] = values[x, y, z]
+            line[:reach] = line[reach]
+            line[reach + x_count :] = line[reach + x_count - 1]
+            row = plane[y]
+            for x in range(x_count):
+                row[x] = in_x[0] * line[reach + x]
+            for away in range(1, reach + 1):
+                weight = in_x[away]
+                before, after = line[reach - away :], line[reach + away :]
+                for x in range(x_count):
+                    row[x] += weight * (before[x] + after[x])
+        for y in range(y_count):
+            _blend(plane, y, in_y, soft[:, y, z])
+
+
+@kernel
+def _blur_upwards(first: int, last: int, soft: Float32Array, in_z: Float32Array) -> None:
+    """Along z, in place, of the rows that the chunk holds when z runs fastest."""
+    x_count, z_count = soft.shape[0], soft.shape[2]
+    upright = np.empty((z_count, x_count), np.float32)
+    for y in range(-(-first // z_count), -(-last // z_count)):
+        for z in range(z_count):
+            upright[z, :] = soft[:, y, z]
+        for z in range(z_count):
+            _blend(upright, z, in_z, soft[:, y, z])
+
+
+@kernel
+def _blend(rows: Float32Array, at: int, taps: Float32Array, made: Float32Array) -> None:
+    """Row `at` and those around it, weighted."""
+    middle = rows[at]
+    for x in range(len(made)):
+        made[x] = taps[0] * middle[x]
+    for away in range(1, len(taps)):
+        weight = taps[away]
+        before, after = rows[max(at - away, 0)], rows[min(at + away, len(rows) - 1)]
+        for x in range(len(made)):
+            made[x] += weight * (before[x] + after[x])
 
 
 def gradient_magnitude(values: Float32Array, spacing_mm: Spacing) -> Float32Array:
@@ -47,19 +107,27 @@ def gradient_magnitude(values: Float32Array, spacing_mm: Spacing) -> Float32Arra
 @kernel
 def _steepness(first: int, last: int, values: Float32Array, steep: Float32Array, steps: Float32Array) -> None:
     x_count, y_count, z_count = values.shape
+    line = np.empty(x_count + 2, np.float32)
+    half = np.float32(0.5) / steps[0]
     for row in range(first, last):
         y, z = row % y_count, row // y_count
         before_y, after_y = max(y - 1, 0), min(y + 1, y_count - 1)
         before_z, after_z = max(z - 1, 0), min(z + 1, z_count - 1)
         in_y = np.float32(1.0) / (steps[1] * np.float32(max(after_y - before_y, 1)))
         in_z = np.float32(1.0) / (steps[2] * np.float32(max(after_z - before_z, 1)))
+        south, north = values[:, before_y, z], values[:, after_y, z]
+        below, above = values[:, y, before_z], values[:, y, after_z]
+        made = steep[:, y, z]
+        line[1:-1] = values[:, y, z]
+        # One-sided at both ends: the border is carried on as it runs.
+        line[0] = line[1] - (line[min(2, x_count)] - line[1])
+        line[x_count + 1] = line[x_count] + (line[x_count] - line[max(x_count - 1, 1)])
+        west, east = line[:x_count], line[2:]
         for x in range(x_count):
-            before_x, after_x = max(x - 1, 0), min(x + 1, x_count - 1)
-            in_x = np.float32(1.0) / (steps[0] * np.float32(max(after_x - before_x, 1)))
-            dx = (values[after_x, y, z] - values[before_x, y, z]) * in_x
-            dy = (values[x, after_y, z] - values[x, before_y, z]) * in_y
-            dz = (values[x, y, after_z] - values[x, y, before_z]) * in_z
-            steep[x, y, z] = np.sqrt(dx * dx + dy * dy + dz * dz)
+            dx = (east[x] - west[x]) * half
+            dy = (north[x] - south[x]) * in_y
+            dz = (above[x] - below[x]) * in_z
+            made[x] = np.sqrt(dx * dx + dy * dy + dz * dz)
 
 
 def edge_speed(volume: Volume, box: Box, *, sigma_mm: float = 1.0, steepness: float) -> Float32Array:

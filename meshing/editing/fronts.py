@@ -7,7 +7,7 @@ half the resolution first, and again at full resolution in the band where labels
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from meshing.editing.flooding import neighbour_steps
 from meshing.editing.halving import Levels, doubled, halved_any, halved_levels, halved_markers, meeting
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Labels
-from meshing.threads import kernel
+from meshing.threads import kernel, over_rows
 from meshing.voxels.upright import Mask, Spacing
 
 Costs = npt.NDArray[np.int32]
@@ -62,65 +62,56 @@ def settled(ground: Ground, markers: Labels, *, exact: bool = False, progress: P
         marker of its own may be lost.
     """
     labels, _ = _settled(ground, markers, exact, progress)
-    return labels
+    return np.asfortranarray(labels[1:-1, 1:-1, 1:-1])
 
 
 def _settled(ground: Ground, markers: Labels, exact: bool, progress: Progress) -> tuple[Labels, Costs]:
+    """Labels and costs, with a border of one voxel."""
+    rows = markers.shape[1] * markers.shape[2]
+    padded = tuple(n + 2 for n in markers.shape)
+    # Zeros: pages that nothing is written to cost nothing. The border stays closed by `_close`.
+    levels, owner = np.zeros(padded, np.uint8, order="F"), np.zeros(padded, markers.dtype, order="F")
+    costs = np.empty(padded, np.int32, order="F")
+    over_rows(_close, padded[1] * padded[2], costs)
+    made = levels, owner, costs
+    given = ground.levels, ground.open.view(np.uint8), markers
     if exact or markers.size <= MOST_AT_ONCE:
-        start = np.where(markers > 0, np.int32(0), _UNREACHED).astype(np.int32, order="F")
-        return _run(ground, markers, start, ground.open, progress)
+        over_rows(_begin, rows, given, made)
+        return _run(made, ground, progress)
     low = Ground(halved_levels(ground.levels), halved_any(ground.open), doubled(ground.spacing_mm), ground.rule)
-    rough, costs = _settled(low, halved_markers(markers), False, part(progress, 0.0, 0.4))
-    labels, start, band = _prepared(ground, markers, rough, costs)
-    return _run(replace(ground, open=band), labels, start, band, part(progress, 0.4, 1.0))
-
-
-def _prepared(ground: Ground, markers: Labels, rough: Labels, costs: Costs) -> tuple[Labels, Costs, Mask]:
-    """Labels and costs to start the fine run from, and where it runs: the band where rough labels meet."""
-    labels = np.zeros(markers.shape, markers.dtype, order="F")
-    start = np.full(markers.shape, _UNREACHED, np.int32, order="F")
-    band = np.zeros(markers.shape, np.bool_, order="F")
-    _refine(rough, costs, meeting(rough), markers, ground.open.view(np.uint8), labels, start, band)
-    return labels, start, band
-
-
-def _run(ground: Ground, labels: Labels, start: Costs, room: Mask, progress: Progress) -> tuple[Labels, Costs]:
-    """Fronts from every voxel with a label, at the cost it starts with, through `room`."""
-    padded = tuple(n + 2 for n in labels.shape)
+    rough, rough_costs = _settled(low, halved_markers(markers), False, part(progress, 0.0, 0.4))
     core = (slice(1, -1),) * 3
-    costs = np.full(padded, _CLOSED, np.int32, order="F")
-    costs[core] = np.where(room | (labels > 0), start, _CLOSED)
-    levels, owner = np.zeros(padded, np.uint8, order="F"), np.zeros(padded, labels.dtype, order="F")
-    levels[core], owner[core] = ground.levels, labels
-    flat = costs.ravel(order="F")
-    sources = _sources(flat, neighbour_steps(padded))
+    progress(0.4, "growing labels")
+    over_rows(_refine, rows, (rough, rough_costs, meeting(rough[core])), given, made)
+    return _run(made, ground, part(progress, 0.4, 1.0))
+
+
+def _run(made: tuple[Levels, Labels, Costs], ground: Ground, progress: Progress) -> tuple[Labels, Costs]:
+    """Fronts from every voxel with a cost, through those without one."""
+    levels, owner, costs = made
+    steps = neighbour_steps(costs.shape)
+    sources, total = _sources(costs, steps)
     tolls = _tolls(ground.spacing_mm) if ground.rule == "shortest path" else np.full(6, -1, np.int32)
-    front = _Front(len(flat))
-    total = int(np.count_nonzero(room)) + 1
+    front = _Front(total)
+    fields = levels.ravel(order="F"), costs.ravel(order="F"), owner.ravel(order="F")
     done = 0
     while True:
-        progress(min(done / total, 0.99), "growing labels")
-        now = _advance(
-            (levels.ravel(order="F"), flat, owner.ravel(order="F")),
-            (neighbour_steps(padded), tolls),
-            sources,
-            (front.head, front.tail, front.voxel, front.following, front.state),
-            _AT_ONCE,
-        )
+        progress(min(done / (total + 1), 0.99), "growing labels")
+        pool = front.head, front.tail, front.voxel, front.following, front.state
+        now = _advance(fields, (steps, tolls), sources, pool, _AT_ONCE)
         done += now
         if front.state[4]:
             front.widen()
         elif not now:
             break
-    owner[core][~ground.open & (labels == 0)] = 0
-    return np.asfortranarray(owner[core]), np.asfortranarray(costs[core])
+    return owner, costs
 
 
 class _Front:
     """Buckets by cost as linked lists in one pool; state: cost now, first free entry, waiting, sources used, full."""
 
     def __init__(self, voxels: int) -> None:
-        size = max(1 << 16, min(voxels, 1 << 31) // 4)
+        size = max(1 << 16, voxels // 8)
         self.head = np.full(_BUCKETS, -1, np.int32)
         self.tail = np.full(_BUCKETS, -1, np.int32)
         self.voxel = np.empty(size, np.int32)
@@ -138,28 +129,50 @@ class _Front:
         self.state[1], self.state[4] = old, 0
 
 
-def _sources(costs: Costs, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Flat indices of voxels that have a cost and a neighbour without one, cheapest first; ties in order of place."""
-    at = _rim(costs, steps)
-    order: npt.NDArray[np.int32] = at[np.argsort(costs[at], kind="stable")]
-    return order
+def _sources(costs: Costs, steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], int]:
+    """Flat indices of voxels that have a cost and a neighbour without one, cheapest first, ties in order of place.
+
+    And how many have none.
+    """
+    found = over_rows(_rim, costs.shape[1] * costs.shape[2], costs.ravel(order="F"), costs.shape[0], steps)
+    at = np.concatenate([rim for rim, _ in found])
+    order: npt.NDArray[np.int32] = at[np.argsort(costs.ravel(order="F")[at], kind="stable")]
+    return order, sum(waiting for _, waiting in found)
 
 
 @kernel
-def _rim(costs: Costs, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    found = np.empty(1 << 16, np.int32)
-    count = 0
-    for voxel in range(len(costs)):
-        if costs[voxel] != _UNREACHED and costs[voxel] >= 0:
-            is_rim = False
-            for step in steps:
-                is_rim |= costs[voxel + step] == _UNREACHED
-            if is_rim:
-                if count == len(found):
-                    found = np.concatenate((found, np.empty(count, np.int32)))
-                found[count] = voxel
+def _rim(
+    first: int, last: int, costs: Costs, width: int, steps: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], int]:
+    found = np.empty(1 << 14, np.int32)
+    count, waiting = 0, 0
+    reach = steps[4]  # one plane: neither the first nor the last has a cost
+    flags = np.empty(width, np.uint8)
+    for row in range(max(first, reach // width), min(last, (len(costs) - reach) // width)):
+        low = row * width
+        line = costs[low : low + width]
+        here = 0
+        for x in range(width):
+            here += line[x] == _UNREACHED
+        waiting += here
+        before, after = costs[low - width : low], costs[low + width : low + 2 * width]
+        below, above = costs[low - reach : low - reach + width], costs[low + reach : low + reach + width]
+        some = 0
+        for x in range(1, width - 1):
+            near = (before[x] == _UNREACHED) | (after[x] == _UNREACHED)
+            near |= (below[x] == _UNREACHED) | (above[x] == _UNREACHED)
+            near |= (line[x - 1] == _UNREACHED) | (line[x + 1] == _UNREACHED)
+            flags[x] = near & (line[x] != _UNREACHED) & (line[x] >= 0)
+            some += flags[x]
+        if not some:
+            continue
+        if count + some > len(found):
+            found = np.concatenate((found, np.empty(len(found) + some, np.int32)))
+        for x in range(1, width - 1):
+            if flags[x]:
+                found[count] = low + x
                 count += 1
-    return found[:count]
+    return found[:count], waiting
 
 
 def _tolls(spacing_mm: Spacing) -> Costs:
@@ -226,17 +239,44 @@ def _advance(fields: Any, ways: Any, sources: Costs, front: Any, at_once: int) -
 
 
 @kernel
-def _refine(rough: Any, costs: Any, meets: Any, markers: Any, may_run: Any, labels: Any, start: Any, band: Any) -> None:
-    x_count, y_count, z_count = markers.shape
-    for z in range(z_count):
-        for y in range(y_count):
-            for x in range(x_count):
-                if markers[x, y, z]:
-                    labels[x, y, z], start[x, y, z] = markers[x, y, z], 0
-                elif not may_run[x, y, z]:
-                    start[x, y, z] = _CLOSED
-                elif meets[x // 2, y // 2, z // 2]:
-                    band[x, y, z] = True
-                elif rough[x // 2, y // 2, z // 2]:
-                    labels[x, y, z] = rough[x // 2, y // 2, z // 2]
-                    start[x, y, z] = costs[x // 2, y // 2, z // 2]
+def _close(first: int, last: int, costs: Any) -> None:
+    y_count = costs.shape[1]
+    for row in range(first, last):
+        costs[:, row % y_count, row // y_count] = _CLOSED
+
+
+@kernel
+def _begin(first: int, last: int, given: Any, made: Any) -> None:
+    """Levels, labels and costs within their border: markers cost nothing."""
+    levels, may_run, markers = given
+    y_count = markers.shape[1]
+    for row in range(first, last):
+        y, z = row % y_count, row // y_count
+        for x in range(markers.shape[0]):
+            made[0][x + 1, y + 1, z + 1] = levels[x, y, z]
+            made[1][x + 1, y + 1, z + 1] = markers[x, y, z]
+            if markers[x, y, z]:
+                made[2][x + 1, y + 1, z + 1] = 0
+            elif may_run[x, y, z]:
+                made[2][x + 1, y + 1, z + 1] = _UNREACHED
+
+
+@kernel
+def _refine(first: int, last: int, rough: Any, given: Any, made: Any) -> None:
+    """The same from blocks: only where rough labels meet has a front to come again."""
+    rough_labels, rough_costs, meets = rough
+    levels, may_run, markers = given
+    y_count = markers.shape[1]
+    for row in range(first, last):
+        y, z = row % y_count, row // y_count
+        for x in range(markers.shape[0]):
+            made[0][x + 1, y + 1, z + 1] = levels[x, y, z]
+            if markers[x, y, z]:
+                made[1][x + 1, y + 1, z + 1], made[2][x + 1, y + 1, z + 1] = markers[x, y, z], 0
+            elif not may_run[x, y, z]:
+                continue
+            elif meets[x // 2, y // 2, z // 2]:
+                made[2][x + 1, y + 1, z + 1] = _UNREACHED
+            elif rough_labels[x // 2 + 1, y // 2 + 1, z // 2 + 1]:
+                made[1][x + 1, y + 1, z + 1] = rough_labels[x // 2 + 1, y // 2 + 1, z // 2 + 1]
+                made[2][x + 1, y + 1, z + 1] = rough_costs[x // 2 + 1, y // 2 + 1, z // 2 + 1]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from meshing.segmentation import Labels
 from meshing.threads import kernel, over_rows
+from meshing.volume import Voxels
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
 Levels = npt.NDArray[np.uint8]
@@ -55,13 +56,27 @@ def _corner(array: npt.NDArray[Any], corner: tuple[int, ...]) -> npt.NDArray[Any
     return np.pad(part, missing, mode="edge") if any(after for _, after in missing) else part
 
 
-def halved_values(values: Float32Array) -> Float32Array:
+def halved_values(values: Voxels) -> Float32Array:
     """Means of 2×2×2 voxels."""
-    total = np.zeros(_halves(values.shape), np.float32, order="F")
-    for corner in np.ndindex(2, 2, 2):
-        total += _corner(values, corner)
-    total *= np.float32(0.125)
-    return total
+    half = np.empty(_halves(values.shape), np.float32, order="F")
+    over_rows(_average, half.shape[1] * half.shape[2], np.asfortranarray(values), half)
+    return half
+
+
+@kernel
+def _average(first: int, last: int, values: Voxels, half: Float32Array) -> None:
+    x_count, y_count, z_count = values.shape
+    for row in range(first, last):
+        y, z = 2 * (row % half.shape[1]), 2 * (row // half.shape[1])
+        far_y, far_z = min(y + 1, y_count - 1), min(z + 1, z_count - 1)
+        for block in range(half.shape[0]):
+            x, far_x = 2 * block, min(2 * block + 1, x_count - 1)
+            total = np.float32(0.0)
+            total += np.float32(values[x, y, z]) + np.float32(values[far_x, y, z])
+            total += np.float32(values[x, far_y, z]) + np.float32(values[far_x, far_y, z])
+            total += np.float32(values[x, y, far_z]) + np.float32(values[far_x, y, far_z])
+            total += np.float32(values[x, far_y, far_z]) + np.float32(values[far_x, far_y, far_z])
+            half[block, y // 2, z // 2] = np.float32(0.125) * total
 
 
 def meeting(rough: Labels) -> npt.NDArray[np.uint8]:
@@ -74,19 +89,14 @@ def meeting(rough: Labels) -> npt.NDArray[np.uint8]:
     return meets
 
 
-def doubled_values(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
-    """Values of blocks at the voxels of an array of `shape`, interpolated linearly between block centres."""
-    fine = np.empty(shape, np.float32, order="F")
+def doubled_values(values: Float32Array, shape: tuple[int, ...], fine: Float32Array | None = None) -> Float32Array:
+    """Values of blocks at the voxels of an array of `shape`, interpolated linearly between block centres.
+
+    They go into `fine` where it is given.
+    """
+    if fine is None:
+        fine = np.empty(shape, np.float32, order="F")
     over_rows(_interpolate, shape[1] * shape[2], np.asfortranarray(values), fine)
-    return fine
-
-
-def doubled_mask(blocks: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Mask:
-    """Which voxels of an array of `shape` lie in blocks that are not 0."""
-    fine = np.zeros(shape, np.bool_, order="F")
-    for corner in np.ndindex(2, 2, 2):
-        part = fine[corner[0] :: 2, corner[1] :: 2, corner[2] :: 2]
-        part[...] = blocks[tuple(slice(0, n) for n in part.shape)] > 0
     return fine
 
 
@@ -94,16 +104,19 @@ def doubled_mask(blocks: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Mask:
 def _interpolate(first: int, last: int, values: Float32Array, fine: Float32Array) -> None:
     x_count, y_count, z_count = values.shape
     near, far = np.float32(0.75), np.float32(0.25)
+    line = np.empty(x_count + 2, np.float32)
     for row in range(first, last):
         y, z = row % fine.shape[1], row // fine.shape[1]
         y0, z0 = y // 2, z // 2
         y1 = min(max(y0 + 2 * (y % 2) - 1, 0), y_count - 1)
         z1 = min(max(z0 + 2 * (z % 2) - 1, 0), z_count - 1)
-        for x in range(fine.shape[0]):
-            x0 = x // 2
-            x1 = min(max(x0 + 2 * (x % 2) - 1, 0), x_count - 1)
-            low = near * (near * values[x0, y0, z0] + far * values[x1, y0, z0])
-            low += far * (near * values[x0, y1, z0] + far * values[x1, y1, z0])
-            high = near * (near * values[x0, y0, z1] + far * values[x1, y0, z1])
-            high += far * (near * values[x0, y1, z1] + far * values[x1, y1, z1])
-            fine[x, y, z] = near * low + far * high
+        one, two, three, four = values[:, y0, z0], values[:, y1, z0], values[:, y0, z1], values[:, y1, z1]
+        for x in range(x_count):
+            line[x + 1] = near * (near * one[x] + far * two[x]) + far * (near * three[x] + far * four[x])
+        line[0], line[x_count + 1] = line[1], line[x_count]
+        made = fine[:, y, z]
+        for x in range(fine.shape[0] // 2):
+            made[2 * x] = near * line[x + 1] + far * line[x]
+            made[2 * x + 1] = near * line[x + 1] + far * line[x + 2]
+        if fine.shape[0] % 2:
+            made[fine.shape[0] - 1] = near * line[x_count] + far * line[x_count - 1]

@@ -17,8 +17,8 @@ from meshing.errors import SegmentationError
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Labels
 from meshing.threads import kernel, over_rows
-from meshing.volume import Volume
-from meshing.voxels.upright import Box, Float32Array, Mask
+from meshing.volume import Volume, Voxels
+from meshing.voxels.upright import Box, Mask
 
 
 def grown_from_seeds(
@@ -55,7 +55,9 @@ def grown_from_seeds(
     scan, seeds = turning.volume(volume), turned_seeds(volume, seeds, "grow from seeds")
     box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "growing labels")
-    levels = _levels(grey(scan, box), 0.5, 99.5)
+    # Whole numbers need no copy.
+    values = scan.voxels[box] if scan.voxels.dtype.kind in "iu" else grey(scan, box)
+    levels = _levels(values, 0.5, 99.5)
     room = within and turning.patch(within)
     return turning.labels_back(_settled(scan, (box, markers, levels), room, "shortest path", exact, progress))
 
@@ -87,7 +89,8 @@ def watershed(
     box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "measuring edges")
     spacing = spacing_of(scan.grid)
-    steep = gradient_magnitude(blurred(grey(scan, box), spacing, sigma_mm), spacing)
+    values = scan.voxels[box] if scan.voxels.dtype.kind in "iu" else grey(scan, box)
+    steep = gradient_magnitude(blurred(values, spacing, sigma_mm), spacing)
     ground = box, markers, _levels(steep, 0.0, 99.5)
     room = within and turning.patch(within)
     return turning.labels_back(_settled(scan, ground, room, "flood", False, part(progress, 0.3, 1.0)))
@@ -144,7 +147,7 @@ def _free(volume: Volume, box: Box, within: Patch | None) -> Mask:
     return free
 
 
-def _levels(values: Float32Array, low_percent: float, high_percent: float) -> Levels:
+def _levels(values: Voxels, low_percent: float, high_percent: float) -> Levels:
     """256 steps between two percentiles; every 3rd voxel along each axis tells them."""
     low, high = np.percentile(values[::3, ::3, ::3], [low_percent, high_percent])
     levels = np.empty(values.shape, np.uint8, order="F")
@@ -155,6 +158,7 @@ def _levels(values: Float32Array, low_percent: float, high_percent: float) -> Le
 
 
 @kernel
-def _quantise(first: int, last: int, values: Float32Array, levels: Levels, low: np.float32, scale: np.float32) -> None:
+def _quantise(first: int, last: int, values: Voxels, levels: Levels, low: np.float32, scale: np.float32) -> None:
     for at in range(first, last):
-        levels[at] = np.uint8(min(max((values[at] - low) * scale, np.float32(0.0)), np.float32(255.0)))
+        level = (np.float32(values[at]) - low) * scale
+        levels[at] = np.uint8(min(max(level, np.float32(0.0)), np.float32(255.0)))

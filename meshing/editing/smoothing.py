@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from meshing.editing.distances import distance_mm
+from meshing.editing.distances import within_mm
 from meshing.editing.edges import blurred
 from meshing.editing.patch import LabelPatch, Patch, inside, label_boxes, spacing_of, widened
 from meshing.errors import SegmentationError
-from meshing.progress import Progress, part, silent
+from meshing.progress import Progress, silent
 from meshing.volume import Grid
 from meshing.voxels.upright import Mask, Spacing
 
@@ -69,7 +69,7 @@ def smoothed(patch: Patch, smoothing: Smoothing, size_mm: float, *, progress: Pr
     if smoothing == "median":
         mask = _majority(mask, spacing, size_mm)
     elif smoothing == "gaussian":
-        mask = np.asfortranarray(blurred(mask.astype(np.float32), spacing, size_mm) > 0.5)
+        mask = np.asfortranarray(blurred(mask.view(np.uint8), spacing, size_mm) > 0.5)
     elif smoothing == "opening":
         mask = _opened(mask, spacing, size_mm, progress)
     else:
@@ -131,17 +131,20 @@ def _majority(mask: Mask, spacing: Spacing, size_mm: float) -> Mask:
 
 
 def _opened(mask: Mask, spacing: Spacing, radius_mm: float, progress: Progress) -> Mask:
-    limit = np.float32(radius_mm + 1e-4 * min(spacing))
+    limit = radius_mm + 1e-4 * min(spacing)
     if mask.all():
         return mask
-    core = mask & (distance_mm(~mask, spacing, part(progress, 0.0, 0.5)) > limit)
-    return mask & (distance_mm(core, spacing, part(progress, 0.5, 1.0)) <= limit)
+    core = ~within_mm(~mask, spacing, limit)
+    progress(0.5, "smoothing")
+    return mask & within_mm(core, spacing, limit)
 
 
 def _closed(mask: Mask, spacing: Spacing, radius_mm: float, progress: Progress) -> Mask:
     room = [int(np.ceil(radius_mm / step)) + 1 for step in spacing]  # nothing is added towards the edge of the scan
-    padded = np.pad(mask, [(n, n) for n in room])
-    limit = np.float32(radius_mm + 1e-4 * min(spacing))
-    grown = distance_mm(padded, spacing, part(progress, 0.0, 0.5)) <= limit
-    shut = grown & (distance_mm(~grown, spacing, part(progress, 0.5, 1.0)) > limit)
-    return mask | shut[tuple(slice(n, -n) for n in room)]
+    inner = tuple(slice(n, -n) for n in room)
+    padded = np.zeros([count + 2 * n for count, n in zip(mask.shape, room, strict=True)], np.bool_, order="F")
+    padded[inner] = mask
+    limit = radius_mm + 1e-4 * min(spacing)
+    grown = within_mm(padded, spacing, limit)
+    progress(0.5, "smoothing")
+    return mask | ~within_mm(~grown, spacing, limit)[inner]

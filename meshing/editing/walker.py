@@ -1,7 +1,7 @@
 """Random walker: each voxel goes to the seed that a walker from there, who shuns steps of brightness, reaches first.
 
 In: a scan and seeds as a label patch; out: labels, and the probability of the one that won. The equations are Grady's,
-solved by conjugate gradients, first on blocks, whose solution the next finer level starts from. Boxes above 3 million
+solved by conjugate gradients, first on blocks, whose solution the next finer level starts from. Boxes above 300,000
 voxels are solved at their own resolution only in the band where labels meet, the probabilities around it held: there
 the labels follow the voxels, but what lies far from every border follows averages over blocks.
 
@@ -14,6 +14,7 @@ for elliptic problems, Numer. Math. 75, 1996.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,25 +23,25 @@ from meshing.editing.edges import grey
 from meshing.editing.flooding import neighbour_steps
 from meshing.editing.halving import (
     doubled,
-    doubled_mask,
     doubled_values,
     halved_any,
     halved_markers,
     halved_values,
     meeting,
 )
+from meshing.editing.contrast import seed_contrast
 from meshing.editing.labelling import placed, turned_seeds
 from meshing.editing.patch import LabelPatch, measured, spacing_of
 from meshing.editing.turning import turning_of
-from meshing.progress import Progress, silent
+from meshing.progress import Progress, part, silent
 from meshing.segmentation import Labels
 from meshing.threads import kernel, over_rows
-from meshing.volume import Volume
+from meshing.volume import Volume, Voxels
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
 _COARSEST = 40_000
 """Voxels at which the work begins: few enough that every step of the solver is cheap."""
-_MOST_WHOLE = 3_000_000
+_MOST_WHOLE = 300_000
 """Voxels above which only the band is solved."""
 _ROUNDS = {"exact": 2000, "coarsest": 400, "whole": 50, "band": 20}
 """Most steps of the solver."""
@@ -58,10 +59,13 @@ class Walked:
     probability
         float32, of the box's shape: that a walker reaches a seed of the label that the voxel has. Not a probability
         of being right.
+    contrast
+        The step of brightness that counts as 1, in the scan's unit.
     """
 
     labels: LabelPatch
     probability: Float32Array
+    contrast: float
 
 
 def random_walker(
@@ -78,8 +82,8 @@ def random_walker(
     Parameters
     ----------
     beta
-        How much steps of brightness are shunned: edges weigh exp(−β d²), d the step as a share of the range of
-        brightness in the box (percentiles 0.5 to 99.5).
+        How much steps of brightness are shunned: edges weigh exp(−β d²), d the step as a share of the contrast
+        between seeds (`seed_contrast`).
     margin_mm
         How far round the seeds to look.
     exact
@@ -94,59 +98,96 @@ def random_walker(
     scan, seeds = turning.volume(volume), turned_seeds(volume, seeds, "random walker")
     box, markers = placed(scan, seeds, margin_mm)
     progress(0.0, "walking")
-    values = grey(scan, box)
-    low, high = np.percentile(values[::3, ::3, ::3], [0.5, 99.5])
-    values *= np.float32(np.sqrt(beta) / max(float(high - low), 1e-6))
-    ground = _Ground(values, measured(scan, box) | (markers > 0), spacing_of(scan.grid))
+    values = scan.voxels[box] if scan.voxels.dtype.kind in "iu" else grey(scan, box)  # whole numbers need no copy
     numbers = seeds.numbers()
+    contrast = seed_contrast(values, markers, numbers)
+    room = np.asfortranarray(measured(scan, box) | (markers > 0))
+    ground = _Ground(np.asfortranarray(values), room, spacing_of(scan.grid), beta / contrast**2)
     chances = _solved(ground, markers, numbers, exact, progress)
     winner, probability = _winner(chances, numbers, ground.open)
     labels = turning.labels_back(LabelPatch(scan.grid, box, winner))
-    return Walked(labels, probability if turning.is_upright else turning.array_back(probability))
+    return Walked(labels, probability if turning.is_upright else turning.array_back(probability), contrast)
 
 
 @dataclass(frozen=True, eq=False)
 class _Ground:
-    """Scaled grey values, where walkers may go, and the spacing."""
+    """Grey values, where walkers may go, the spacing, and what a squared step of brightness costs."""
 
-    values: Float32Array
+    values: Voxels
     open: Mask
     spacing_mm: Spacing
+    beta: float
 
 
-def _solved(
-    ground: _Ground, markers: Labels, numbers: list[int], exact: bool, progress: Progress
-) -> list[Float32Array]:
-    """For each number but the last the probability that a walker reaches its seeds first."""
-    free = ground.open & (markers == 0)
+def _solved(ground: _Ground, markers: Labels, numbers: list[int], exact: bool, progress: Progress) -> Float32Array:
+    """For each number but the last the probability that a walker reaches its seeds first, shape (X, Y, Z, N − 1)."""
+    chances = np.empty((*markers.shape, len(numbers) - 1), np.float32, order="F")
     if exact or markers.size <= _COARSEST:
         effort = "exact" if exact else "coarsest"
-        chances = [np.full(markers.shape, 1.0 / len(numbers), np.float32, order="F") for _ in numbers[1:]]
+        chances[...] = 1.0 / len(numbers)
+        meets = np.ones(_halves(markers.shape), np.uint8, order="F")
     else:
-        half = _Ground(halved_values(ground.values), halved_any(ground.open), doubled(ground.spacing_mm))
-        rough = _solved(half, halved_markers(markers), numbers, False, progress)
-        chances = [doubled_values(chance, markers.shape) for chance in rough]
-        effort = "whole"
-        if markers.size > _MOST_WHOLE:
-            effort = "band"
-            free &= doubled_mask(meeting(_winner(rough, numbers, half.open)[0]), markers.shape)
-    system = _System(ground, np.asfortranarray(free))
-    for number, chance in zip(numbers, chances, strict=False):
-        for other in numbers:
-            chance[markers == other] = other == number
-        system.solve(chance, effort, progress)
+        half = _Ground(halved_values(ground.values), halved_any(ground.open), doubled(ground.spacing_mm), ground.beta)
+        rough = _solved(half, halved_markers(markers), numbers, False, part(progress, 0.0, 0.5))
+        for number in range(len(numbers) - 1):
+            doubled_values(rough[..., number], markers.shape, chances[..., number])
+        is_small = markers.size <= _MOST_WHOLE
+        effort = "whole" if is_small else "band"
+        meets = np.ones(half.open.shape, np.uint8, order="F")
+        if not is_small:
+            meets = meeting(_winner(rough, numbers, half.open)[0])
+        progress = part(progress, 0.5, 1.0)
+    progress(0.0, "walking")
+    rows = markers.shape[1] * markers.shape[2]
+    over_rows(_hold, rows, markers, np.array(numbers), chances)
+    found = over_rows(_free, rows, markers, ground.open.view(np.uint8), meets)
+    system = _System(ground, np.concatenate(found))
+    for number in range(len(numbers) - 1):
+        system.solve(chances[..., number], effort, part(progress, number / len(numbers), (number + 1) / len(numbers)))
     return chances
 
 
-def _winner(chances: list[Float32Array], numbers: list[int], room: Mask) -> tuple[Labels, Float32Array]:
+def _halves(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple((n + 1) // 2 for n in shape)
+
+
+@kernel
+def _hold(first: int, last: int, markers: Labels, numbers: npt.NDArray[np.int64], chances: Float32Array) -> None:
+    """Seeds are sure."""
+    y_count = markers.shape[1]
+    for row in range(first, last):
+        y, z = row % y_count, row // y_count
+        for x in range(markers.shape[0]):
+            if markers[x, y, z]:
+                for number in range(chances.shape[3]):
+                    chances[x, y, z, number] = np.float32(markers[x, y, z] == numbers[number])
+
+
+@kernel
+def _free(
+    first: int, last: int, markers: Labels, room: npt.NDArray[np.uint8], meets: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int32]:
+    """Flat indices of voxels without a seed where walkers may go, within blocks that are not 0."""
+    x_count, y_count = markers.shape[0], markers.shape[1]
+    found, count = np.empty(1 << 14, np.int32), 0
+    for row in range(first, last):
+        y, z = row % y_count, row // y_count
+        if count + x_count > len(found):
+            found = np.concatenate((found, np.empty(len(found) + x_count, np.int32)))
+        for x in range(x_count):
+            if room[x, y, z] and not markers[x, y, z] and meets[x // 2, y // 2, z // 2]:
+                found[count] = row * x_count + x
+                count += 1
+    return found[:count]
+
+
+def _winner(chances: Float32Array, numbers: list[int], room: Mask) -> tuple[Labels, Float32Array]:
     """The most probable number of every voxel, 0 where no walker may go, and how probable it is."""
-    shape = chances[0].shape
-    rest, best = np.ones(shape, np.float32, order="F"), np.zeros(shape, np.float32, order="F")
-    winner = np.zeros(shape, np.uint8 if numbers[-1] < 256 else np.uint16, order="F")
-    fields = [array.ravel(order="F") for array in (np.asfortranarray(room).view(np.uint8), rest, best, winner)]
-    for number, chance in zip(numbers, chances, strict=False):
-        over_rows(_claim, rest.size, chance.ravel(order="F"), *fields, number)
-    over_rows(_claim, rest.size, fields[1].copy(), *fields, numbers[-1])
+    best = np.zeros(room.shape, np.float32, order="F")
+    winner = np.zeros(room.shape, np.uint8 if numbers[-1] < 256 else np.uint16, order="F")
+    shares = chances.reshape(room.size, len(numbers) - 1, order="F")
+    flat = np.asfortranarray(room).view(np.uint8).ravel(order="F"), best.ravel(order="F"), winner.ravel(order="F")
+    over_rows(_claim, room.size, shares, np.array(numbers), *flat)
     return winner, best
 
 
@@ -154,65 +195,64 @@ def _winner(chances: list[Float32Array], numbers: list[int], room: Mask) -> tupl
 def _claim(
     first: int,
     last: int,
-    chance: Float32Array,
+    shares: Float32Array,
+    numbers: npt.NDArray[np.int64],
     room: npt.NDArray[np.uint8],
-    rest: Float32Array,
     best: Float32Array,
     winner: Labels,
-    number: int,
 ) -> None:
     for at in range(first, last):
-        if room[at]:
-            rest[at] -= chance[at]
-            if chance[at] > best[at]:
-                best[at], winner[at] = chance[at], number
+        if not room[at]:
+            continue
+        rest, most, whose = np.float32(1.0), np.float32(0.0), numbers[0]
+        for number in range(shares.shape[1]):
+            share = shares[at, number]
+            rest -= share
+            if share > most:
+                most, whose = share, numbers[number]
+        if rest > most:
+            most, whose = rest, numbers[-1]
+        best[at], winner[at] = most, whose
 
 
 class _System:
     """The equations of the free voxels: each is the mean of its neighbours, weighted by likeness."""
 
-    def __init__(self, ground: _Ground, free: Mask) -> None:
-        padded = tuple(n + 2 for n in free.shape)
-        self._core = (slice(1, -1),) * 3
-        inner = np.zeros(padded, np.bool_, order="F")
-        inner[self._core] = free
-        values = np.full(padded, np.inf, np.float32, order="F")
-        values[self._core] = np.where(ground.open, ground.values, np.float32(np.inf))
-        self._at = np.flatnonzero(inner.ravel(order="F")).astype(np.int32)
-        self._steps = neighbour_steps(padded)
+    def __init__(self, ground: _Ground, at: npt.NDArray[np.int32]) -> None:
+        count, shape = len(at), ground.values.shape
+        padded = tuple(n + 2 for n in shape)
+        self._at, self._place = at, np.empty(count, np.int32)
+        self._steps, self._unpadded = neighbour_steps(padded), neighbour_steps(shape)
+        self._weights, self._whole = np.empty((count, 6), np.float32), np.empty(count, np.float32)
         shortest = min(ground.spacing_mm)
         scale = np.repeat((shortest / np.asarray(ground.spacing_mm)) ** 2, 2).astype(np.float32)
-        self._weights = np.empty((len(self._at), 6), np.float32)
-        over_rows(_weigh, len(self._at), self._at, self._steps, values.ravel(order="F"), scale, self._weights)
-        self._whole = np.maximum(self._weights.sum(axis=1), np.float32(_LEAST_WEIGHT))
-        self._field = np.zeros(padded, np.float32, order="F")
+        room, made = ground.open.view(np.uint8), (self._place, self._weights, self._whole)
+        over_rows(_weigh, count, at, ground.values, room, scale, np.float32(ground.beta), made)
+        self._field = np.zeros(int(np.prod(padded)), np.float32)  # pages that nothing is written to cost nothing
 
     def solve(self, chance: Float32Array, effort: str, progress: Progress) -> None:
         """Conjugate gradients, preconditioned by the diagonal, from what `chance` holds; in place."""
-        if not len(self._at):
+        count = len(self._at)
+        if not count:
             return
-        flat, count = self._field.ravel(order="F"), len(self._at)
-        pushed, way, residual = (np.zeros(count, np.float32) for _ in range(3))
-        self._field[self._core] = chance
-        found = flat[self._at]
-        over_rows(_apply, count, self._at, self._steps, self._weights, flat, pushed)
-        # From residual 0, one step of length 1 along what is pushed: the first residual.
-        power = first = sum(over_rows(_step, count, pushed, way, self._whole, found, residual, np.float32(1.0)))
-        flat[:] = 0
+        flat, field = chance.reshape(-1, order="F"), self._field
+        found, pushed, way, residual = (np.zeros(count, np.float32) for _ in range(4))
+        made = found, residual
+        power = first = sum(
+            over_rows(_begin, count, self._at, self._unpadded, self._weights, self._whole, flat, made)
+        )
         share = np.float32(0.0)
         for step in range(_ROUNDS[effort]):
             if power <= _ENOUGH[effort] ** 2 * first or power <= 1e-14:
                 break
             progress(min(0.99, step / _ROUNDS[effort]), "walking")
-            over_rows(_turn, count, self._at, residual, self._whole, way, flat, share)
-            steep = sum(over_rows(_apply, count, self._at, self._steps, self._weights, flat, pushed))
+            over_rows(_turn, count, self._place, residual, self._whole, way, field, share)
+            steep = sum(over_rows(_apply, count, self._place, self._steps, self._weights, field, pushed))
             length = np.float32(power / max(steep, 1e-30))
             before = power
             power = sum(over_rows(_step, count, pushed, way, self._whole, found, residual, length))
             share = np.float32(power / before)
-        self._field[self._core] = chance
-        flat[self._at] = found
-        np.clip(self._field[self._core], 0.0, 1.0, out=chance)
+        over_rows(_finish, count, self._at, self._place, found, flat, field)
 
 
 @kernel
@@ -220,20 +260,74 @@ def _weigh(
     first: int,
     last: int,
     at: npt.NDArray[np.int32],
-    steps: npt.NDArray[np.int64],
-    values: Float32Array,
+    values: Voxels,
+    room: npt.NDArray[np.uint8],
     scale: Float32Array,
-    weights: Float32Array,
+    beta: np.float32,
+    made: Any,
 ) -> None:
+    """Where each free voxel lies with a border of one, the weights of its neighbours, and their sum."""
+    place, weights, whole = made
+    x_count, y_count, z_count = values.shape
     for number in range(first, last):
-        here = values[at[number]]
+        x, row = at[number] % x_count, at[number] // x_count
+        y, z = row % y_count, row // y_count
+        place[number] = x + 1 + (x_count + 2) * (y + 1 + (y_count + 2) * (z + 1))
+        here = np.float32(values[x, y, z])
+        total = np.float32(0.0)
         for way in range(6):
-            there = values[at[number] + steps[way]]
-            step = there - here
+            step = 1 - 2 * (way % 2)
+            i = x + (step if way < 2 else 0)
+            j = y + (step if 2 <= way < 4 else 0)
+            k = z + (step if way >= 4 else 0)
             weight = np.float32(0.0)
-            if there != np.inf:
-                weight = scale[way] * (np.exp(-step * step) + np.float32(_LEAST_WEIGHT))
+            if 0 <= i < x_count and 0 <= j < y_count and 0 <= k < z_count and room[i, j, k]:
+                away = np.float32(values[i, j, k]) - here
+                weight = scale[way] * (np.exp(-beta * away * away) + np.float32(_LEAST_WEIGHT))
             weights[number, way] = weight
+            total += weight
+        whole[number] = max(total, np.float32(_LEAST_WEIGHT))
+
+
+@kernel
+def _begin(
+    first: int,
+    last: int,
+    at: npt.NDArray[np.int32],
+    steps: npt.NDArray[np.int64],
+    weights: Float32Array,
+    whole: Float32Array,
+    chance: Float32Array,
+    made: Any,
+) -> float:
+    """The first residual; gives how much it is, weighted by the diagonal."""
+    found, residual = made
+    left = 0.0
+    for number in range(first, last):
+        here = chance[at[number]]
+        rest = np.float32(0.0)
+        for way in range(6):
+            if weights[number, way] > 0:
+                rest += weights[number, way] * (chance[at[number] + steps[way]] - here)
+        found[number], residual[number] = here, rest
+        left += rest * rest / whole[number]
+    return left
+
+
+@kernel
+def _finish(
+    first: int,
+    last: int,
+    at: npt.NDArray[np.int32],
+    place: npt.NDArray[np.int32],
+    found: Float32Array,
+    chance: Float32Array,
+    field: Float32Array,
+) -> None:
+    """What was found goes where it belongs; the field is empty again."""
+    for number in range(first, last):
+        chance[at[number]] = min(max(found[number], np.float32(0.0)), np.float32(1.0))
+        field[place[number]] = 0.0
 
 
 @kernel
