@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meshing.editing.contrast import seed_contrast
 from meshing.editing.edges import grey
 from meshing.editing.flooding import neighbour_steps
 from meshing.editing.halving import (
@@ -29,7 +30,6 @@ from meshing.editing.halving import (
     halved_values,
     meeting,
 )
-from meshing.editing.contrast import seed_contrast
 from meshing.editing.labelling import placed, turned_seeds
 from meshing.editing.patch import LabelPatch, measured, spacing_of
 from meshing.editing.turning import turning_of
@@ -238,9 +238,7 @@ class _System:
         flat, field = chance.reshape(-1, order="F"), self._field
         found, pushed, way, residual = (np.zeros(count, np.float32) for _ in range(4))
         made = found, residual
-        power = first = sum(
-            over_rows(_begin, count, self._at, self._unpadded, self._weights, self._whole, flat, made)
-        )
+        power = first = sum(over_rows(_begin, count, self._at, self._unpadded, self._weights, self._whole, flat, made))
         share = np.float32(0.0)
         for step in range(_ROUNDS[effort]):
             if power <= _ENOUGH[effort] ** 2 * first or power <= 1e-14:
