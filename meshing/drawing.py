@@ -130,7 +130,9 @@ def _labels(volume: Volume, settings: DrawingSettings, progress: Progress) -> Dr
 def _model(volume: Volume, settings: DrawingSettings, progress: Progress) -> Drawn:
     assert settings.model is not None  # or it would not be a step
     plug_in = open_model(settings.model).within(settings.model_limits)
-    return Drawn({MODEL: segment_with(plug_in, volume, seeds_mm=settings.seeds_mm, progress=progress)}, {}, ())
+    found = segment_with(plug_in, volume, seeds_mm=settings.seeds_mm, progress=progress)
+    text = f"{found.source}: a model's opinion, not the truth; ± is half a voxel, not the model's error"
+    return Drawn({MODEL: found}, {}, (Fact("model", text, {"source": found.source}),))
 
 
 def _levels(volume: Volume, settings: DrawingSettings, progress: Progress) -> Drawn:

@@ -220,7 +220,9 @@ def _naming(command: argparse.ArgumentParser, corrections: str) -> None:
         help="what labels mean, as `labels --write` writes it",
     )
     command.add_argument(
-        "--scheme", metavar="NAME", help="labels without names are class numbers of this program: totalsegmentator"
+        "--scheme",
+        metavar="NAME",
+        help="labels without names are class numbers: totalsegmentator (version 2, task total)",
     )
 
 

@@ -29,6 +29,8 @@ _RECOVERED = 0.9
 _STRETCH_DIAMETERS = 2.0
 _LOOK_DIAMETERS = 6.0
 _LEAST_SECTIONS = 3
+_LEAST_VOXELS = 0.5
+"""What the least radius is known to: the least of many is the one most wrong, so the mean error is too little."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,21 @@ def stenosis(
     VesselError
         If the branch is too short to hold a narrow place and its reference.
     """
-    step = 0.5 * min(tree.voxel_mm)
-    sections = cross_sections(tree, number, image=image, every_mm=step)
-    return stenosis_of(sections, number, reference=reference, wall_uncertainty_mm=tree.radius_uncertainty_mm)
+    voxel = float(np.cbrt(np.prod(tree.voxel_mm)))
+    every = cross_sections(tree, number, image=image, every_mm=0.5 * min(tree.voxel_mm))
+    sections = _away_from_ends(tree, number, every)
+    return stenosis_of(sections, number, reference=reference, wall_uncertainty_mm=_LEAST_VOXELS * voxel)
+
+
+def _away_from_ends(tree: VesselTree, number: int, sections: Sequence[CrossSection]) -> list[CrossSection]:
+    """Those that neither the flare of a fork nor the cap of a tip widens or narrows: a radius away from either."""
+    branch = tree.branch(number)
+    flare = 0.0
+    if branch.parent is not None:
+        flare = float(tree.branch(branch.parent).radius_mm[-1])
+    start = float(branch.arc_mm[branch.own_from]) + flare
+    stop = branch.length_mm - float(branch.radius_mm[-1])
+    return [section for section in sections if start <= section.arc_mm <= stop]
 
 
 def stenosis_of(
@@ -121,8 +135,9 @@ def stenosis_of(
     start = float(arc[ends[0]].max()) if ends[0] is not None else float(arc[0])
     stop = float(arc[ends[1]].min()) if ends[1] is not None else float(arc[-1])
     ratio = float(wide[least]) / diameter
-    # Twice the wall's, at both; the reference is a mean of several independent places.
-    doubt = 2.0 * wall_uncertainty_mm / diameter * float(np.hypot(1.0, 0.5 * ratio))
+    # Twice the wall's at the least place; the reference is a median, but the vessel there may itself be uneven.
+    spread = float(np.mean([np.median(np.abs(wide[side] - np.median(wide[side]))) for side in chosen]))
+    doubt = float(np.hypot(2.0 * wall_uncertainty_mm, ratio * np.hypot(wall_uncertainty_mm, 1.5 * spread))) / diameter
     return Stenosis(
         branch,
         sections[least].at_mm,
@@ -164,4 +179,5 @@ def _side(arc: FloatArray, wide: FloatArray, least: int, way: int) -> FloatArray
     first = look[again[0]]
     stretch = rows[(away >= abs(arc[first] - arc[least])) & (away <= abs(arc[first] - arc[least])
                    + _STRETCH_DIAMETERS * normal)]  # fmt: skip
-    return stretch if len(stretch) >= _LEAST_SECTIONS else None
+    is_long = len(stretch) >= _LEAST_SECTIONS and abs(arc[stretch[-1]] - arc[stretch[0]]) >= normal
+    return stretch if is_long else None

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
 from meshing.case import Case
 from meshing.casefile import DISCLAIMER, read_case, save_plan
 from meshing.describe import fact_row
+from meshing.drawing import CLICKS
 from meshing.errors import VesselError
 from meshing.exporting.vesseltree import branch_row, loop_rows, node_row, write_tree
 from meshing.plan import with_part
 from meshing.progress import Progress, part
 from meshing.segmentation import Segmentation
+from meshing.terminology import Structure
 from meshing.vessels import Stenosis, VesselTree, bifurcation_angles, routes, stenosis, vessel_tree
-from meshing.volume import is_same_grid
+from meshing.volume import Fact, is_same_grid
 from viewer.commands.tables import table
 from viewer.scene import keys_of
 from viewer.words import word
@@ -26,7 +29,7 @@ _LONG_ENOUGH = 6.0  # diameters of its own length that a branch needs to hold a 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = read_case(options.case)
     key = _one_key(case, options.structure)
-    segmentation = _segmentation_of(case, key)
+    drawn_by, segmentation = _segmentation_of(case, key)
     image = case.scan if options.edges == "image" and is_same_grid(case.scan.grid, segmentation.grid) else None
     tree = vessel_tree(
         segmentation.mask(key),
@@ -36,7 +39,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         tips_mm=tuple(options.tip),
         progress=part(progress, 0.0, 0.7),
     )
-    narrow = _narrow_places(tree, options.reference)
+    narrow, not_judged = _narrow_places(tree, options.reference) if drawn_by != CLICKS else ([], len(tree.branches))
     if options.out:
         write_tree(options.out, tree)
     if options.cpr:
@@ -63,7 +66,8 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "bifurcations": [asdict(fork) for fork in bifurcation_angles(tree)],
         "loops": loop_rows(tree),
         "stenoses": [asdict(one) for one in narrow],
-        "facts": [fact_row(fact) for fact in tree.facts],
+        "branches_not_judged": not_judged,
+        "facts": [fact_row(fact) for fact in (*tree.facts, *_cautions(segmentation.segment(key).structure, drawn_by))],
         "files": [str(path) for path in (options.out, options.cpr) if path],
         "saved": len(tree.tips) if options.save else 0,
         "disclaimer": DISCLAIMER,
@@ -77,26 +81,41 @@ def _one_key(case: Case, name: str) -> str:
     return keys[0]
 
 
-def _segmentation_of(case: Case, key: str) -> Segmentation:
-    for segmentation in case.segmentations.values():
+def _segmentation_of(case: Case, key: str) -> tuple[str, Segmentation]:
+    """The segmentation that holds it, and its name."""
+    for name, segmentation in case.segmentations.items():
         if any(segment.key == key for segment in segmentation.segments):
-            return segmentation
+            return name, segmentation
     raise VesselError(f"{key} has a surface but no voxels", where=case.id, hint="build the case with a segmentation")
 
 
-def _narrow_places(tree: VesselTree, reference: Any) -> list[Stenosis]:
-    """The narrow places that are beyond doubt, the tightest first."""
-    found = []
+def _cautions(structure: Structure, drawn_by: str) -> Iterator[Fact]:
+    """What whoever reads the numbers must know of where they come from."""
+    if drawn_by == CLICKS:
+        text = (
+            "followed from clicks: its wall is drawn smooth where no edge shows, so narrow places are not judged, "
+            "and radii are no surer than the facts of the case say"
+        )
+        yield Fact("clicks", text, {"key": structure.key})
+    if not structure.system.startswith("vascular"):
+        yield Fact("no vessel", f"{structure.name.lower()} is no vessel; its tree means little", {"key": structure.key})
+
+
+def _narrow_places(tree: VesselTree, reference: Any) -> tuple[list[Stenosis], int]:
+    """The narrow places that are beyond doubt, the tightest first; how many branches could not be judged."""
+    found, not_judged = [], 0
     for branch in tree.branches:
         if branch.own_length_mm < _LONG_ENOUGH * 2.0 * branch.mean_radius_mm:
+            not_judged += 1
             continue
         try:
             one = stenosis(tree, branch.number, reference=reference)
         except VesselError:  # its narrowest place lies at an end: nothing beyond it to hold it against
+            not_judged += 1
             continue
         if one.is_beyond_doubt:
             found.append(one)
-    return sorted(found, key=lambda one: -one.diameter_percent)
+    return sorted(found, key=lambda one: -one.diameter_percent), not_judged
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -115,6 +134,9 @@ def as_text(result: dict[str, Any]) -> str:
         *_branch_table(result),
     ]
     lines += ["", *(_narrow_table(result) if result["stenoses"] else [word("vessel_no_stenosis", language)])]
+    lines.append(
+        word("vessel_not_judged", language).format(count=result["branches_not_judged"], all=len(result["branches"]))
+    )
     for loop in result["loops"]:
         lines.append(
             word("vessel_loop", language).format(

@@ -8,6 +8,8 @@ import pytest
 from benchmarks.vesseltrees import drawn, grid_round, imaged, tube
 from meshing.errors import NotFoundError, VesselError
 from meshing.vessels import VesselTree, cross_sections, stenosis, vessel_tree
+from meshing.vessels.sections import CrossSection
+from meshing.vessels.stenosis import stenosis_of
 from meshing.volume import Volume
 
 SPACING = (0.6, 0.6, 0.6)
@@ -91,3 +93,36 @@ def test_what_cannot_be_measured_is_refused_with_numbers(half: tuple[VesselTree,
         cross_sections(tree, 5)
     with pytest.raises(VesselError, match=r"0\.0 mm apart"):
         cross_sections(tree, 0, every_mm=0.0)
+
+
+def test_a_flare_at_the_end_of_a_tapering_vessel_is_no_reference() -> None:
+    """As behind a fork: wide over a millimetre or two, then an even taper, which is no stenosis."""
+    arc = np.arange(0.0, 60.0, 0.4)
+    wide = 7.5 - 1.5 * arc / 60.0 + np.where(arc < 1.2, 2.5 * (1.2 - arc) / 1.2, 0.0)
+    wide += 0.05 * np.sin(arc)
+    found = stenosis_of(_round(arc, wide), 0, reference="distal", wall_uncertainty_mm=0.5)
+    assert not found.is_beyond_doubt
+
+
+def test_a_least_radius_is_known_to_half_a_voxel() -> None:
+    arc = np.arange(0.0, 60.0, 0.5)
+    wide = np.where(np.abs(arc - 30.0) < 3.0, 5.0, 6.0)
+    found = stenosis_of(_round(arc, wide), 0, reference="mean", wall_uncertainty_mm=0.5)
+    assert found.diameter_percent == pytest.approx(100 / 6, abs=0.5)
+    assert found.uncertainty_percent >= 100 * 2 * 0.5 / 6.0 and not found.is_beyond_doubt
+
+
+def _round(arc: np.ndarray, wide: np.ndarray) -> list[CrossSection]:
+    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    return [
+        CrossSection(
+            float(at),
+            (0.0, 0.0, float(at)),
+            (0.0, 0.0, 1.0),
+            np.stack([d / 2 * np.cos(turns), d / 2 * np.sin(turns), np.full(24, at)], axis=1),
+            np.pi * d * d / 4,
+            float(d),
+            float(d),
+        )
+        for at, d in zip(arc, wide, strict=True)
+    ]
