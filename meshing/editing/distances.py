@@ -136,9 +136,7 @@ def _along_row(flags: npt.NDArray[np.uint8], squares: Float32Array, step: np.flo
 
 
 @kernel
-def _lowest(
-    rows: Float32Array, some: Mask, at: int, step: np.float32, limit: np.float32, lowest: Float32Array
-) -> None:
+def _lowest(rows: Float32Array, some: Mask, at: int, step: np.float32, limit: np.float32, lowest: Float32Array) -> None:
     """The least of row `at` and of those around it that the limit reaches, raised by the square of how far they lie."""
     lowest[:] = rows[at]
     reach = int(np.sqrt(limit) / step)
