@@ -98,7 +98,6 @@ def _print_vmtk(folder: Path) -> bool:
     print("|---|---|---|---|---|---|---|---|---|")
     good = True
     for name, make in ways.items():
-        make()
         start = time.process_time()
         tree = make()
         took = time.process_time() - start
@@ -124,15 +123,15 @@ def _print_times() -> None:
     matrix[:3, 3] = np.mean(solid.bounds(), axis=0) - 0.45 * np.array([255.5, 255.5, 199.5])
     grid = Grid((512, 512, 400), matrix)
     mask = drawn(solid, grid)
-    vessel_tree(mask, grid)
     times = []
     for _ in range(3):
-        start = time.process_time()
+        start = time.perf_counter(), time.process_time()
         tree = vessel_tree(mask, grid)
-        times.append(time.process_time() - start)
+        times.append((time.process_time() - start[1], time.perf_counter() - start[0]))
+    cpu, wall = np.median(times, axis=0)
     print(
         f"\n512 × 512 × 400 voxels, {int(mask.sum()):,} of lumen, {len(tree.tips)} tips, {tree.length_mm:.0f} mm:"
-        f" median {np.median(times):.1f} CPU s of {', '.join(f'{one:.1f}' for one in times)}"
+        f" median {cpu:.1f} CPU s of {', '.join(f'{one:.1f}' for one, _ in times)}; {wall:.1f} s on the clock"
     )
 
 

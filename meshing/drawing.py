@@ -161,7 +161,8 @@ def _refuse_twins(segmentations: Mapping[str, Segmentation]) -> None:
     twins = sorted({key for key in keys if keys.count(key) > 1})
     if twins:
         raise SegmentationError(
-            f"{', '.join(twins)}: asked for twice, from {', '.join(segmentations)}", hint="leave one of them out"
+            f"{', '.join(twins)}: asked for twice, from {', '.join(segmentations)}",
+            hint="leave one of them out, or give the level another name",
         )
 
 

@@ -32,6 +32,7 @@ PATCH = (40, 40, 40)
 CLIP_HU = (-200.0, 300.0)
 MEAN_HU, SD_HU = 50.0, 100.0
 TRAINING_SEEDS = range(60)
+Lessons = list[tuple[np.ndarray, np.ndarray]]
 
 SIDECAR = """# How to feed phantom_abdomen.onnx, and what it says. Written by tools/train_phantom_model.py.
 [model]
@@ -109,15 +110,19 @@ def lesson(made: Phantom) -> tuple[np.ndarray, np.ndarray]:
     shape = shape_at(volume.grid.shape, volume.grid.spacing_mm, (SPACING_MM,) * 3)
     seen = (np.clip(resampled(volume.voxels, shape), *CLIP_HU) - MEAN_HU) / SD_HU
     shares = np.zeros((len(KEYS) + 1, *shape), np.float32)
-    keys = {segment.key for segment in made.segmentation.segments}
     for number, key in enumerate(KEYS, start=1):
-        mask = made.segmentation.mask(key)
-        for other in keys:
-            if other.startswith(WITHIN.get(key, ("\0",))):
-                mask = mask | (made.segmentation.mask(other) & liver_hull(mask))
-        shares[number] = resampled(mask, shape)
+        shares[number] = resampled(whole(made, key), shape)
     shares[0] = 1.0 - shares[1:].sum(axis=0)
     return seen.astype(np.float32), shares.argmax(axis=0).astype(np.int64)
+
+
+def whole(made: Phantom, key: str) -> np.ndarray:
+    """An organ with what is drawn in it, on the phantom's grid."""
+    mask = made.segmentation.mask(key)
+    for segment in made.segmentation.segments:
+        if segment.key.startswith(WITHIN.get(key, ("\0",))):
+            mask = mask | (made.segmentation.mask(segment.key) & liver_hull(mask))
+    return mask
 
 
 def liver_hull(mask: np.ndarray) -> np.ndarray:
@@ -127,7 +132,7 @@ def liver_hull(mask: np.ndarray) -> np.ndarray:
     return binary_fill_holes(mask)
 
 
-def patches(lessons: list[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, count: int) -> Iterator[tuple]:
+def patches(lessons: Lessons, rng: np.random.Generator, count: int) -> Iterator[tuple]:
     """Random patches, a little brighter, darker, noisier than the phantom."""
     for _ in range(count):
         seen, wanted = lessons[int(rng.integers(len(lessons)))]
@@ -149,16 +154,10 @@ def loss_of(said: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(said, wanted) + 1 - dice[1:].mean()
 
 
-def trained(steps: int, batch: int, checkpoint: Path, start_from: Path | None) -> TinyUNet:
-    torch.manual_seed(0)
+def trained(model: nn.Module, lessons: Lessons, *, steps: int, batch: int, checkpoint: Path) -> nn.Module:
     rng = np.random.default_rng(0)
     start = time.perf_counter()
-    lessons = [lesson(varied(seed, spacing_mm=5.0)) for seed in TRAINING_SEEDS]
-    print(f"{len(lessons)} phantoms in {time.perf_counter() - start:.0f} s", flush=True)
-    model = TinyUNet()
-    if start_from:
-        model.load_state_dict(torch.load(start_from, weights_only=True))
-    print(sum(weight.numel() for weight in model.parameters()), "weights", flush=True)
+    print(len(lessons), "phantoms,", sum(weight.numel() for weight in model.parameters()), "weights", flush=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
     mean = 2.0
@@ -186,8 +185,14 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(1)
     options.model.parent.mkdir(parents=True, exist_ok=True)
-    model = trained(options.steps, options.batch, options.model.with_suffix(".pt"), options.start_from)
-    torch.save(model.state_dict(), options.model.with_suffix(".pt"))
+    torch.manual_seed(0)
+    model = TinyUNet()
+    if options.start_from:
+        model.load_state_dict(torch.load(options.start_from, weights_only=True))
+    lessons = [lesson(varied(seed, spacing_mm=5.0)) for seed in TRAINING_SEEDS]
+    weights = options.model.with_suffix(".pt")
+    model = trained(model, lessons, steps=options.steps, batch=options.batch, checkpoint=weights)
+    torch.save(model.state_dict(), weights)
     torch.onnx.export(
         model,
         (torch.zeros(1, 1, *PATCH),),

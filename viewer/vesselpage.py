@@ -5,6 +5,7 @@ In: a case, the key of a vessel and its `VesselTree`. Out: an image, uint8 (H, W
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from meshing.case import Case
-from meshing.exporting.shapes import ball, tube
+from meshing.exporting.shapes import Shape, ball, tube
 from meshing.frames import FloatArray
 from meshing.vessels import Stenosis, VesselTree, joined, straightened
 from viewer.compose import PAGE, Pixels, three_d_panel
@@ -33,7 +34,6 @@ _GENERATIONS: tuple[Ink, ...] = (
 )  # fmt: skip
 _WALL_OPACITY = 0.3
 _TREE_SHARE = 0.5
-_MOST_LINES = 12
 _VIEWS = ("left", "anterior", "superior")  # along L, P, S
 _THIN = 0.3
 _SMOOTH = 3
@@ -129,18 +129,25 @@ def _half_width(way: Way) -> float:
 
 def _tree_panel(scene: Scene, tree: VesselTree, size: tuple[int, int]) -> Image.Image:
     """The wall as glass, a line for each branch inside it."""
-    shapes = []
+    shapes: dict[Ink, list[Shape]] = {}
     for branch in tree.branches:
         thin = max(_THIN * branch.mean_radius_mm, 0.35)
-        vertices, faces = tube(list(branch.points_mm[:: max(len(branch.points_mm) // 160, 1)]), thin)
-        shapes.append(SceneSurface(f"branch {branch.number}", vertices, faces, _unit(_colour(branch.generation)), 1.0))
+        line = list(branch.points_mm[:: max(len(branch.points_mm) // 160, 1)])
+        shapes.setdefault(_colour(branch.generation), []).append(tube(line, thin))
     for node in tree.nodes:
         size_mm = max(0.34 * node.radius_mm, 0.6)
-        vertices, faces = ball(node.at_mm, (size_mm, size_mm, size_mm), refinements=3)
         ink = _ALARM if node.at_cut else _LIGHT
-        shapes.append(SceneSurface(f"node {node.number}", vertices, faces, _unit(ink), 1.0))
-    full = replace(scene, surfaces=(*shapes, *scene.surfaces))
+        shapes.setdefault(ink, []).append(ball(node.at_mm, (size_mm, size_mm, size_mm), refinements=2))
+    # One surface for each colour: a tree of the lungs has some hundred branches, and each surface takes its time.
+    surfaces = [SceneSurface(f"tree {ink}", *_as_one(alike), _unit(ink), 1.0) for ink, alike in shapes.items()]
+    full = replace(scene, surfaces=(*surfaces, *scene.surfaces))
     return three_d_panel(full, draw_surfaces(full, size))
+
+
+def _as_one(shapes: Sequence[Shape]) -> Shape:
+    first = np.cumsum([0, *(len(vertices) for vertices, _ in shapes)])
+    faces = [faces + start for (_, faces), start in zip(shapes, first, strict=False)]
+    return np.vstack([vertices for vertices, _ in shapes]), np.vstack(faces).astype(np.int32)
 
 
 def _unit(ink: Ink) -> Colour:
@@ -256,14 +263,16 @@ def _paint_titles(canvas: Image.Image, boxes: tuple[Box, Box], head: int, px: in
 
 def _paint_legend(canvas: Image.Image, tree: VesselTree, at: tuple[int, int], px: int, language: Language) -> None:
     """Colours of the generations at the top of the tree's panel, and what the picture is for at its foot."""
-    generations = sorted({branch.generation for branch in tree.branches})
+    counts = Counter(branch.generation for branch in tree.branches)
     y = px * 3.2
-    for generation in generations[:_MOST_LINES]:
-        count = sum(branch.generation == generation for branch in tree.branches)
+    for first in range(1, min(len(_GENERATIONS), max(counts)) + 1):
+        alike = range(first, max(counts) + 1, len(_GENERATIONS))  # colours come round again: one line for each
         ImageDraw.Draw(canvas).rounded_rectangle(
-            (at[0], y - px * 0.12, at[0] + px * 1.4, y + px * 0.12), px // 8, fill=_colour(generation)
+            (at[0], y - px * 0.12, at[0] + px * 1.4, y + px * 0.12), px // 8, fill=_colour(first)
         )
-        text = word("vessel_generation_n", language).format(generation, count)
+        text = word("vessel_generation_n", language).format(
+            ", ".join(map(str, alike)), sum(counts[generation] for generation in alike)
+        )
         write(canvas, (at[0] + px * 1.9, y), text, px=px, ink=_LIGHT, anchor="lm")
         y += px * 1.6
     x = ceil(canvas.width * _TREE_SHARE + px * 1.6)

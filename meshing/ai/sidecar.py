@@ -21,6 +21,7 @@ Triple = tuple[float, float, float]
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 _MOST_PATCH = 1024
+_LEAST_SPACING_MM = 0.01
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _filled(kind: type[_T], row: Any, name: str, path: Path) -> _T:
 
 
 def _value(value: Any, kind: str, name: str, path: Path) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = _is_number(value, whole=False) and math.isfinite(value)
     if kind in ("str", "Scale", "Activation") and isinstance(value, str):
         return value
     if kind == "float" and number:
@@ -152,7 +153,7 @@ def _value(value: Any, kind: str, name: str, path: Path) -> Any:
     if kind.startswith(("Triple", "tuple")) and isinstance(value, list):
         wanted = 2 if kind == "tuple[float, float]" else 3
         whole = "int" in kind
-        right = [isinstance(one, int if whole else int | float) and not isinstance(one, bool) for one in value]
+        right = [_is_number(one, whole=whole) for one in value]
         if len(value) == wanted and all(right):
             return tuple(value)
     if kind.startswith("Mapping") and isinstance(value, dict) and value and all(map(_is_label, value.items())):
@@ -163,8 +164,12 @@ def _value(value: Any, kind: str, name: str, path: Path) -> Any:
     raise SegmentationError(f"{name} is {value!r}; it must be {wanted_text}", where=path)
 
 
+def _is_number(value: Any, *, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+
+
 def _is_label(row: tuple[str, Any]) -> bool:
-    return row[0].isdigit() and 0 < int(row[0]) < 65_536 and isinstance(row[1], str)
+    return row[0].isascii() and row[0].isdigit() and 0 < int(row[0]) < 65_536 and isinstance(row[1], str)
 
 
 def _wrong_with_feed(feed: Feed) -> list[str]:
@@ -172,7 +177,7 @@ def _wrong_with_feed(feed: Feed) -> list[str]:
     letters = {feed.axes[at : at + 1] for at in range(3)}
     if len(feed.axes) != 3 or not letters <= set(_OPPOSITE) or len(letters | {_OPPOSITE[a] for a in letters}) != 6:
         problems.append(f"[input] axes is {feed.axes!r}; it must be one of L or R, one of P or A, one of S or I")
-    if min(feed.spacing_mm) <= 0:
+    if not all(_LEAST_SPACING_MM <= spacing < math.inf for spacing in feed.spacing_mm):
         problems.append(f"[input] spacing_mm is {list(feed.spacing_mm)}; it must be above 0")
     if not 1 <= min(feed.patch) <= max(feed.patch) <= _MOST_PATCH:
         problems.append(f"[input] patch is {list(feed.patch)}; it must lie between 1 and {_MOST_PATCH}")

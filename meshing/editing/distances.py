@@ -58,7 +58,7 @@ def nearest(mask: Mask, spacing_mm: Spacing, progress: Progress = silent) -> tup
 def within_mm(mask: Mask, spacing_mm: Spacing, reach_mm: float) -> Mask:
     """Voxels whose centre lies at most `reach_mm` from the centre of a voxel of the mask.
 
-    Looks at all rows in reach, which for a few voxels is several times faster than measuring; long reaches are measured.
+    Looks at all rows in reach, which for a few voxels is several times faster than measuring; long ones are measured.
     """
     steps = np.asarray(spacing_mm, np.float32)
     if max(reach_mm / step for step in spacing_mm[1:]) > _FEW_ROWS:

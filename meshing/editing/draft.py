@@ -17,7 +17,6 @@ from meshing.editing.patch import (
     LabelPatch,
     Patch,
     around,
-    box_shape,
     box_voxels,
     empty_patch,
     inside,
@@ -153,11 +152,15 @@ class Draft:
         """
         one_grid(patch.grid, self.grid)
         self._make_room_for(max(patch.numbers(), default=1))
-        box = whole_box(self.grid) if replacing else patch.box
-        after = np.zeros(box_shape(box), self._layer.dtype, order="F")
-        after[inside(patch.box, box)] = patch.labels
-        if not replacing:
-            np.copyto(after, self._layer[box], where=after == 0)
+        numbers = patch.numbers()
+        own = label_boxes(self._layer)
+        box = around(patch.box, *(own[number] for number in numbers if number in own)) if replacing else patch.box
+        after = self._layer[box].copy(order="F")
+        if replacing:
+            after[np.isin(after, numbers)] = 0
+        there = after[inside(patch.box, box)]
+        new = np.ones(patch.labels.shape, np.bool_) if replacing else patch.labels != 0
+        there[new] = patch.labels[new]
         return self._change(box, after, name, masking)
 
     def undo(self) -> Step | None:

@@ -62,7 +62,7 @@ def settled(ground: Ground, markers: Labels, *, exact: bool = False, progress: P
         marker of its own may be lost.
     """
     labels, _ = _settled(ground, markers, exact, progress)
-    return np.asfortranarray(labels[1:-1, 1:-1, 1:-1])
+    return labels[1:-1, 1:-1, 1:-1].copy(order="F")
 
 
 def _settled(ground: Ground, markers: Labels, exact: bool, progress: Progress) -> tuple[Labels, Costs]:

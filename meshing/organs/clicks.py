@@ -20,6 +20,8 @@ _AIR_HU = -300.0
 _BONE_HU = 200.0
 _BESIDE = 15.0  # HU that noise and blur may carry a click out of the range
 _DIGITS = 6  # of indices: the last bits differ between storage orders, and half a voxel must not
+KEEP_OUT_MM = 5.0
+"""About an outside click nothing is grown."""
 _CLOSE_CUBES = 1  # a click on a border still counts for what lies one cube beside it
 
 
@@ -52,7 +54,8 @@ def cubes_of(clicks: Clicks, scan: Upright, kind: str) -> tuple[list[FloatArray]
     Raises
     ------
     SegmentationError
-        If there is neither a click nor a box, a point lies outside the scan, or the box is empty or misses the scan.
+        If there is neither a click nor a box, a point lies outside the scan, an inside and an outside click are one
+        place, or the box is empty or misses the scan.
     """
     if not clicks.inside_mm and clicks.box_mm is None:
         raise SegmentationError("there is no click", where=kind, hint="give a point inside, or a box")
@@ -61,6 +64,7 @@ def cubes_of(clicks: Clicks, scan: Upright, kind: str) -> tuple[list[FloatArray]
     seeds = clicks.inside_mm or (clicks.inside(0),)
     inside = checked_seeds(scan, seeds, kind)
     outside = checked_seeds(scan, clicks.outside_mm, kind)
+    _check_apart(seeds, clicks.outside_mm, kind)
     return list(np.round(inside, _DIGITS)), list(np.round(outside, _DIGITS))
 
 
@@ -99,6 +103,38 @@ def midline_side(scan: Upright, index: FloatArray) -> Side:
         2.0 * float(np.average(np.arange(len(counts)), weights=counts)) if counts.any() else scan.voxels.shape[0] / 2
     )
     return "left" if index[0] > middle else "right"
+
+
+def _check_apart(inside_mm: tuple[Point, ...], outside_mm: tuple[Point, ...], kind: str) -> None:
+    for point in outside_mm:
+        apart = min(float(np.linalg.norm(np.subtract(point, other))) for other in inside_mm)
+        if apart < KEEP_OUT_MM:
+            raise SegmentationError(
+                f"an outside click lies {apart:.1f} mm from an inside one; within {KEEP_OUT_MM:g} mm nothing is grown",
+                where=kind,
+                hint="move one of them",
+            )
+
+
+def check_reach(inside: list[FloatArray], ground: Ground, clicks: Clicks, kind: str) -> None:
+    """Nothing.
+
+    Raises
+    ------
+    SegmentationError
+        If a further click lies beyond what is looked at about the first, with the distance between the two.
+    """
+    low, high = np.array([[part.start - 0.5, part.stop - 0.5] for part in ground.box]).T
+    for number, index in enumerate(inside):
+        if ((index < low) | (index > high)).any():
+            apart = float(np.linalg.norm(np.subtract(clicks.inside(number), clicks.inside(0))))
+            raise SegmentationError(
+                f"click {number + 1} lies {apart:.0f} mm from the first, farther than this organ reaches"
+                if clicks.box_mm is None
+                else f"click {number + 1} lies outside the box",
+                where=kind,
+                hint="click within one organ; a second one takes a name of its own",
+            )
 
 
 def _tissue(value: float) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from meshing.errors import SegmentationError
 from meshing.frames import FloatArray
-from meshing.organs.clicks import Clicks, checked_click, cubes_of, midline_side
+from meshing.organs.clicks import KEEP_OUT_MM, Clicks, check_reach, checked_click, cubes_of, midline_side
 from meshing.organs.ground import Ground, Index, ground_about, ground_of, on_scan
 from meshing.organs.guesses import Guess, climbed, guesses, most_frequent
 from meshing.organs.notes import notes_on
@@ -26,11 +26,10 @@ from meshing.segmentation import Segmentation, stack_masks
 from meshing.terminology import structure_for
 from meshing.volume import Fact, Grid, Volume
 from meshing.voxels.morphology import depth_of, dilated, eroded, from_image, nearest_of, to_image, touching
-from meshing.voxels.upright import Box, Float32Array, Mask, Upright, to_storage, upright
+from meshing.voxels.upright import Box, Float32Array, Mask, Upright, box_to_storage, to_storage, upright
 
 _CHANGED_HU = 4.0  # a typical value that moved by more is worth growing again
 _TURNS = 2  # at most, of growing again
-_KEEP_OUT_MM = 5.0  # about an outside click nothing is grown
 _FAT_HU = -100.0
 _SMOOTH_MM = 1.2  # against the noise of fine voxels, below what borders blur
 _LEAST_SHARE = 0.5
@@ -125,6 +124,7 @@ def grow(
         kind = f"kidney_{midline_side(scan, inside[0])}"
     progress(0.02, f"looking about the click in the {kind}")
     ground, barred = _ground(scan, inside, clicks, prior)
+    check_reach(inside, ground, clicks, kind)
     ballot, values = _ballot(ground, prior, (inside, outside), barred, (kind, clicks, part(progress, 0.1, 0.8)))
     progress(0.8, "drawing the border")
     share = _without_outside(ballot.share, ground, [ground.cube_of(one) for one in inside], outside)
@@ -167,7 +167,7 @@ def refine(
 def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prior) -> tuple[Ground, Mask | None]:
     """Where to grow, and the cubes that the box leaves out."""
     if clicks.box_mm is None:
-        return _about_all(scan, inside, prior), None
+        return ground_about(scan, inside[0], prior), None  # further clicks lie in the same organ, so in its reach
     low, high = clicks.box_in(scan)
     margin = 12.0 / np.array(scan.spacing_mm)
     spans = zip(low - margin, high + margin, scan.voxels.shape, strict=True)
@@ -177,11 +177,6 @@ def _ground(scan: Upright, inside: list[FloatArray], clicks: Clicks, prior: Prio
     barred = np.ones(ground.values.shape, np.bool_, order="F")
     barred[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = False
     return ground, barred
-
-
-def _about_all(scan: Upright, inside: list[FloatArray], prior: Prior) -> Ground:
-    """About the first click; further ones lie in the same organ, so in its reach."""
-    return ground_about(scan, inside[0], prior)
 
 
 def _ballot(
@@ -258,7 +253,7 @@ def _kept_out(ground: Ground, barred: Mask | None, outside: list[Index]) -> Mask
     marks = np.zeros(ground.values.shape, np.bool_, order="F")
     for cube in outside:
         marks[tuple(cube)] = True
-    kept_out = dilated(marks, ground.spacings, _KEEP_OUT_MM)
+    kept_out = dilated(marks, ground.spacings, KEEP_OUT_MM)
     return kept_out if barred is None else kept_out | barred
 
 
@@ -268,7 +263,7 @@ def _without_outside(
     """What hangs on an outside click by a neck is cut there; else only the place about the click is left out."""
     outside = [ground.cube_of(index) for index in outside_at]
     mask = share > _LEAST_SHARE
-    ring = dilated(_marks(mask.shape, outside), ground.spacings, _KEEP_OUT_MM + 2.5 * ground.spacing_mm) & mask
+    ring = dilated(_marks(mask.shape, outside), ground.spacings, KEEP_OUT_MM + 2.5 * ground.spacing_mm) & mask
     if not outside or not ring.any():
         return share
     depth = depth_of(mask, ground.spacings)
@@ -345,7 +340,7 @@ def _found(
     ballot, clicks, inside, prior = made
     whole = np.zeros(scan.voxels.shape, np.bool_, order="F")
     whole[ground.box] = mask
-    stored, box = _box_to_storage(np.abs(2.0 * fine - 1.0).astype(np.float32), ground.box, scan)
+    stored, box = box_to_storage(np.abs(2.0 * fine - 1.0).astype(np.float32), ground.box, scan)
     volume = float(mask.sum()) * scan.voxel_ml
     return Found(
         kind=kind,
@@ -358,15 +353,3 @@ def _found(
         volumes_ml=(min(ballot.volumes_ml[0], volume), max(ballot.volumes_ml[1], volume)),
         facts=notes_on(kind, volume, mask, scan, ground, (ballot, prior, midline_side(scan, inside[0]))),
     )
-
-
-def _box_to_storage(values: Float32Array, box: Box, scan: Upright) -> tuple[npt.NDArray[np.float32], Box]:
-    """Values of a box in patient order, and the box, in storage order."""
-    flipped = values[tuple(slice(None, None, -1 if back else 1) for back in scan.reversed_axes)]
-    ends = [
-        slice(n - part.stop, n - part.start) if back else part
-        for part, back, n in zip(box, scan.reversed_axes, scan.voxels.shape, strict=True)
-    ]
-    order = np.argsort(scan.axes)
-    stored = np.asfortranarray(np.transpose(flipped, order))
-    return stored, (ends[order[0]], ends[order[1]], ends[order[2]])

@@ -43,6 +43,7 @@ WHERE = "preset ct-portal"
 _BESIDE_MM, _CAVA_MM = 5.0, 45.0
 # Shares of the liver's height: hepatic veins leave above the first, the portal vein enters below the second.
 _UPPER, _DOME = 0.6, 0.72
+_TREES = ("portal_vein", "hepatic_vein")
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,13 @@ def veins_of_liver(scan: Upright, settings: CtPortalSettings, seeds_mm: tuple[Po
     Raises
     ------
     SegmentationError
-        If no enhanced liver is in view, its veins are no brighter than its tissue, or a seed lies in no vein.
+        If no enhanced liver is in view, its veins are no brighter than its tissue, a seed lies in no vein, there are
+        more than two, or a tree has no root.
     """
+    if len(seeds_mm) > len(_TREES):
+        raise SegmentationError(
+            f"{len(seeds_mm)} seeds", where=WHERE, hint="one in the portal vein, and a second one in a hepatic vein"
+        )
     seeds = checked_seeds(scan, seeds_mm, WHERE)
     progress(0.02, "finding the liver")
     liver = _find_liver(scan, settings)
@@ -144,9 +150,9 @@ def veins_of_liver(scan: Upright, settings: CtPortalSettings, seeds_mm: tuple[Po
     veins, step_hu = found_veins.mask, found_veins.step_hu
     progress(0.8, "telling portal from hepatic veins")
     # Where both trees touch, the bridge is darker than either lumen: floods from the roots meet there.
-    parted = nearest_of(_roots(found_veins, liver, seeds), veins, -found_veins.above)
+    parted = nearest_of(_both(_roots(found_veins, liver, seeds)), veins, -found_veins.above)
     found = Found({})
-    for number, key in ((1, "portal_vein"), (2, "hepatic_vein")):
+    for number, key in enumerate(_TREES, start=1):
         mask = to_full(parted == number, liver.low)
         if mask.any():
             found.masks[key] = mask
@@ -264,7 +270,7 @@ def _roots(veins: _Veins, liver: _Liver, seeds: FloatArray) -> npt.NDArray[np.in
         raise SegmentationError("no vein in the liver", where=WHERE, hint="is this the portal venous phase?")
     markers = _exits(veins, liver)
     corner = np.array([p.start for p in liver.low.box])
-    for number, seed in enumerate(seeds[:2], start=1):
+    for number, seed in enumerate(seeds, start=1):
         block = (seed - corner + 0.5) / liver.low.factors - 0.5
         far = np.linalg.norm((places - block) * spacing, axis=1)
         if far.min() > _BESIDE_MM:
@@ -276,6 +282,18 @@ def _roots(veins: _Veins, liver: _Liver, seeds: FloatArray) -> npt.NDArray[np.in
         if number == 1:  # the hepatic veins meet in the vena cava, so those that it is found by stay
             markers[markers == 1] = 0
         markers[tuple(places[far.argmin()])] = number
+    return markers
+
+
+def _both(markers: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The markers, if both trees have one: a single root would flood the veins of both."""
+    lacking = [key for number, key in enumerate(_TREES, start=1) if not (markers == number).any()]
+    if lacking:
+        raise SegmentationError(
+            f"where the {' and the '.join(lacking)} leaves the liver was not found, so the two cannot be parted",
+            where=WHERE,
+            hint="set a first seed into the portal vein and a second one into a hepatic vein",
+        )
     return markers
 
 

@@ -73,7 +73,11 @@ def vessels_of_lungs(
     lung = lungs["lung_left"] | lungs["lung_right"]
     box = bounding_box(lung)
     if box is None:
-        raise SegmentationError("no lung is in view", where=where, hint="this preset needs a CT of the chest")
+        raise SegmentationError(
+            f"no lung is in view: nothing in {scan.voxels.size * scan.voxel_ml:.0f} ml of scan reads like one",
+            where=where,
+            hint="this preset needs a CT of the chest",
+        )
     tubes = _tubes(scan, box, settings, part(progress, 0.4, 0.85))
     progress(0.85, "drawing the vessels")
     vessels = np.zeros(lung.shape, np.bool_, order="F")

@@ -19,7 +19,6 @@ from meshing.vessels.lattice import (
     NOWHERE,
     Floats,
     Index,
-    Keeping,
     Lattice,
     Skeleton,
     cheapest_ways,
@@ -29,16 +28,14 @@ from meshing.vessels.lattice import (
 from meshing.vessels.lines import Line, lines_of
 from meshing.vessels.lumen import WHERE, Lumen
 from meshing.vessels.nouns import VesselTree
-from meshing.vessels.segments import Contact, Segment, contacts_of, segments_of
+from meshing.vessels.roots import found_roots, keeping_in, price_of
+from meshing.vessels.segments import Contact, contacts_of, segments_of
 from meshing.volume import Fact
 
-_KEEPING_RATIO = 2.0
-_MARGIN_VOXELS = 1.0
 _THINNER = 0.7
 _BARRED = 1e4
 _MOST_LOOPS = 12
 _LEAST_ELONGATION = 1.5
-_FAT_END = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +60,22 @@ def followed(lumen: Lumen, roots_mm: tuple[Point, ...], tips_mm: tuple[Point, ..
     ends = Ends(_rows_at(lumen, lattice, roots_mm, "root"), _rows_at(lumen, lattice, tips_mm, "tip"))
     part = _parts(lattice)
     progress(0.55, "following vessels to their ends")
-    roots = ends.roots if len(ends.roots) else _found_roots(lumen, lattice, radius, part)
-    _require_connected(lumen, part, Ends(roots, ends.tips), tips_mm)
-    skeleton, contacts = _untied(lumen, lattice, radius, Ends(roots, ends.tips), progress)
+    price, facts = price_of(radius, lumen.voxel_mm), []
+    if not len(ends.roots):
+        roots = found_roots(lumen, lattice, radius, part)
+        ends = Ends(roots.rows, ends.tips)
+        if not tips_mm:
+            price[roots.is_rag] = np.inf
+            facts = roots.facts
+    _require_connected(lumen, part, ends, tips_mm)
+    skeleton, contacts = _untied(lumen, lattice, radius, ends, price, progress)
     skeleton, left_out = _without_blobs(lattice, skeleton, radius, part, is_given=bool(roots_mm))
     progress(0.75, "finding the middle")
     places, radii = lattice.places[skeleton.rows], radius[skeleton.rows]
     segments = segments_of(skeleton, places, radii, lumen.voxel_mm)
     lines = lines_of(lumen, segments, places, radii, progress)
     progress(0.95, "naming branches")
-    return assembled(lumen, lines, _cuts(lattice, radius, skeleton, contacts, lines), left_out)
+    return assembled(lumen, lines, _cuts(lattice, radius, skeleton, contacts, lines), [*facts, *left_out])
 
 
 def _rows_at(lumen: Lumen, lattice: Lattice, points_mm: tuple[Point, ...], name: str) -> Index:
@@ -110,90 +113,6 @@ def _parts(lattice: Lattice) -> Index:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _price(radius: Floats, voxel_mm: float) -> Floats:
-    """What a step costs: the middle of a vessel is the cheapest way, however wide the vessel is."""
-    price: Floats = 1.0 / np.square(radius + 0.1 * voxel_mm)
-    return price
-
-
-def _keeping(lumen: Lumen) -> Keeping:
-    return Keeping(_MARGIN_VOXELS * lumen.voxel_mm, _KEEPING_RATIO, max(lumen.spacing_mm))
-
-
-def _found_roots(lumen: Lumen, lattice: Lattice, radius: Floats, part: Index) -> Index:
-    """The thickest end of every part; where all ends are thin, one beyond its fattest vessel."""
-    order = np.lexsort((np.arange(len(part)), -radius.round(6), part))
-    starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]
-    price = _price(radius, lumen.voxel_mm)
-    far = cheapest_ways(lattice, price, starts).length_mm
-    order = np.lexsort((np.arange(len(part)), -far.round(6), part))
-    starts = order[np.searchsorted(part[order], np.arange(part.max() + 1))]  # an end each: none is hidden in its sphere
-    reached = cheapest_ways(lattice, price, starts)
-    skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), np.zeros(0, np.int64))
-    places, radii = lattice.places[skeleton.rows], radius[skeleton.rows]
-    fans = np.bincount(skeleton.before[skeleton.before >= 0], minlength=len(skeleton.rows))
-    ends = np.flatnonzero((fans == 0) | ((fans == 1) & (skeleton.before < 0)))
-    thickness = np.array([_thickness(lattice, skeleton, fans, radius, int(end)) for end in ends])
-    segments = segments_of(skeleton, places, radii, lumen.voxel_mm)
-    found = starts.copy()
-    of_part = part[skeleton.rows]
-    for number in np.unique(of_part).tolist():
-        own = of_part[ends] == number
-        if own.any():
-            pieces = [one for one in segments if of_part[one.entries[-1]] == number]
-            found[number] = skeleton.rows[_root_among(ends[own], thickness[own], pieces, places, radii)]
-    return found
-
-
-def _root_among(ends: Index, thickness: Floats, segments: list[Segment], places: Floats, radii: Floats) -> int:
-    """The entry that a tree begins at: its thickest end, or one on the shorter side of its fattest vessel."""
-    best = int(ends[thickness.argmax()])
-    fat = [float(np.median(radii[one.entries])) for one in segments]
-    fattest = int(np.argmax(fat)) if fat else -1
-    if fattest < 0 or thickness.max() >= _FAT_END * fat[fattest]:
-        return best
-    # An aorta in whose mask the heart ends in rags: all ends are thin. The rags are the shorter side of it.
-    way = [float(np.linalg.norm(np.diff(places[one.entries], axis=0), axis=1).sum()) for one in segments]
-    beyond = {int(segments[fattest].entries[-1])}
-    length = 0.0
-    for at, one in enumerate(segments):
-        if at != fattest and int(one.entries[0]) in beyond:
-            beyond.add(int(one.entries[-1]))
-            length += way[at]
-    is_beyond = np.array([int(end) in beyond for end in ends])
-    if length > sum(way) - way[fattest] - length:
-        is_beyond = ~is_beyond
-    if not is_beyond.any():
-        return best
-    return int(ends[is_beyond][thickness[is_beyond].argmax()])
-
-
-def _thickness(lattice: Lattice, skeleton: Skeleton, fans: Index, radius: Floats, tip: int) -> float:
-    """Median radius of the last stretch before an end: past its cap, four times as long as wide, and of no fork."""
-    way, at = [tip], tip
-    onward = -1
-    if skeleton.before[tip] < 0:  # the start: it is walked from there outward
-        onward = int(np.flatnonzero(skeleton.before == tip)[0])
-    while True:
-        at = int(skeleton.before[at]) if onward < 0 else onward
-        if at < 0:
-            break
-        way.append(at)
-        if fans[at] != 1:
-            break
-        if onward >= 0:
-            onward = int(np.flatnonzero(skeleton.before == at)[0])
-    rows = skeleton.rows[way]
-    radii, places = radius[rows], lattice.places[rows]
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=1))])
-    is_own = np.linalg.norm(places - places[-1], axis=1) >= radii[-1]
-    if not is_own.any():
-        return float(radii[0])
-    wide = float(np.median(radii[is_own]))
-    past = is_own & (arc >= wide) & (arc <= 5.0 * wide)
-    return float(np.median(radii[past if past.any() else is_own]))
-
-
 def _require_connected(lumen: Lumen, part: Index, ends: Ends, tips_mm: tuple[Point, ...]) -> None:
     rooted = set(part[ends.roots].tolist())
     for row, point in zip(ends.tips.tolist(), tips_mm, strict=True):
@@ -216,14 +135,13 @@ def _gap(lumen: Lumen, part: Index, one: int, others: set[int]) -> float:
 
 
 def _untied(
-    lumen: Lumen, lattice: Lattice, radius: Floats, ends: Ends, progress: Progress
+    lumen: Lumen, lattice: Lattice, radius: Floats, ends: Ends, price: Floats, progress: Progress
 ) -> tuple[Skeleton, list[Contact]]:
     """The skeleton, and the contacts where ways round are cut: at their thinnest place."""
-    price = _price(radius, lumen.voxel_mm)
     for turn in range(_MOST_LOOPS + 1):
         reached = cheapest_ways(lattice, price, ends.roots)
         progress(min(0.6 + 0.01 * turn, 0.72), "following vessels to their ends")
-        skeleton = skeleton_of(lattice, reached, radius, _keeping(lumen), ends.tips)
+        skeleton = skeleton_of(lattice, reached, radius, keeping_in(lumen), ends.tips)
         contacts = [] if len(ends.tips) else contacts_of(lattice, skeleton, radius, lumen.voxel_mm)
         barred = [row for contact in contacts if (row := _thinner_place(skeleton, radius, contact, price)) is not None]
         if not barred or turn == _MOST_LOOPS:

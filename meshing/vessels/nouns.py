@@ -16,6 +16,7 @@ import numpy.typing as npt
 from meshing.errors import NotFoundError
 from meshing.frames import FloatArray
 from meshing.plan import Point, Route
+from meshing.triangles.bins import Bins, bins_of
 from meshing.volume import Fact
 
 NodeKind = Literal["root", "bifurcation", "tip"]
@@ -161,6 +162,11 @@ class VesselTree:
     wall_vertices: FloatArray
     wall_faces: Triangles
     facts: tuple[Fact, ...] = ()
+
+    @cached_property
+    def wall(self) -> Bins:
+        """Its triangles in bins."""
+        return bins_of(self.wall_vertices, self.wall_faces)
 
     @property
     def roots(self) -> tuple[Node, ...]:

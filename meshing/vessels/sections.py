@@ -12,7 +12,6 @@ import numpy as np
 from meshing.errors import VesselError
 from meshing.frames import FloatArray
 from meshing.plan import Point
-from meshing.triangles.bins import bins_of
 from meshing.vessels.across import Planes, first_walls
 from meshing.vessels.centreline import across, arc_of, tangents
 from meshing.vessels.nouns import Branch, VesselTree
@@ -80,10 +79,7 @@ def cross_sections(
     one, other = across(along)
     voxel = float(np.cbrt(np.prod(tree.voxel_mm)))
     planes = Planes(points, one, other, _REACH_RADII * radii + _REACH_VOXELS * voxel)
-    if image is None:
-        far = first_walls(planes, bins_of(tree.wall_vertices, tree.wall_faces), _RAYS)
-    else:
-        far = half_maxima(planes, radii, image)
+    far = first_walls(planes, tree.wall, _RAYS) if image is None else half_maxima(planes, radii, image)
     angles = np.arange(_RAYS) * (2.0 * np.pi / _RAYS)
     found = []
     for row in np.flatnonzero(np.isfinite(far).all(axis=1)):

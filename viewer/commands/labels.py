@@ -8,6 +8,7 @@ from typing import Any
 from meshing.atomic import write_bytes
 from meshing.errors import SegmentationError
 from meshing.importing.labels.listing import ListedLabel, list_labels
+from meshing.importing.labels.naming import printable
 from meshing.names import KEEP, SURE, corrections_toml
 from meshing.progress import Progress
 from viewer.commands.choices import limits_of, naming_of
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
     listed = list_labels(options.path, naming_of(options), limits=limits_of(options), progress=progress)
     if options.write is not None:
-        write_bytes(options.write, _template(listed, str(options.path.name)).encode(), SegmentationError)
+        write_bytes(options.write, _template(listed, printable(options.path.name)).encode(), SegmentationError)
     rows = [_row(label) for label in listed]
     return {
         "path": str(options.path),

@@ -135,6 +135,18 @@ def test_undoing_and_redoing_everything_is_exact(seed: int, edits: int) -> None:
     assert draft.redo() is None
 
 
+def test_labels_that_replace_leave_other_labels_outside_their_box() -> None:
+    draft = Draft(scanned(GRID, []))
+    corner, middle = np.zeros((2, *GRID.shape), np.bool_, order="F")
+    corner[:3, :3, :3], middle[5:9, 5:9, 5:9] = True, True
+    draft.draw(patch_of(corner, GRID), 7, NAME)
+    draft.draw(patch_of(middle, GRID), 1, NAME)
+    smaller = np.zeros(GRID.shape, np.uint8, order="F")
+    smaller[6:8, 6:8, 6:8] = 1
+    draft.draw_labels(label_patch_of(smaller, GRID), NAME, replacing=True)
+    np.testing.assert_array_equal(draft.layer, np.where(corner, 7, smaller))
+
+
 def test_an_edit_after_undo_drops_what_was_undone() -> None:
     draft = Draft(scanned(GRID, []))
     for radius in (3.0, 5.0, 7.0):

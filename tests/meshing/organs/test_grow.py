@@ -107,6 +107,17 @@ def test_a_further_inside_click_is_held() -> None:
     assert again.clicks.inside_mm[-1] == point
 
 
+def test_clicks_that_contradict_each_other_or_lie_in_two_organs_are_errors() -> None:
+    known = abdomen()
+    point = inner_point(known, "kidney_left", 0.3, 0)
+    with pytest.raises(SegmentationError, match=r"0\.0 mm from an inside one"):
+        grow(known.volume, "kidney_left", (point,), outside_mm=(point,))
+    left, posterior, superior = known.volume.grid.to_patient((0, 0, 0)).tolist()
+    far = (left, posterior, superior)
+    with pytest.raises(SegmentationError, match="mm from the first"):
+        grow(known.volume, "kidney_left", (point, far))
+
+
 def test_nothing_grows_outside_a_box() -> None:
     known = abdomen()
     low, (left, posterior, _) = box_round(known, "spleen")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meshing.build import CLICKS, CONFIDENCE, BuildSettings, build
+from meshing.build import BuildSettings, build
 from meshing.casefile import read_case, write_case
+from meshing.drawing import CLICKS, CONFIDENCE
 from meshing.errors import NotFoundError, SegmentationError
 from meshing.organs.together import kind_of, requests_for
 from meshing.plan import Point
