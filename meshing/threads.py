@@ -8,8 +8,9 @@ for `over_rows` takes `(first, last, *arrays)` and writes nothing that another c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -38,11 +39,28 @@ def inlined(function: Kernel) -> Kernel:
 
 def over_rows(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]:
     """What `kernel(first, last, *arrays)` gave for each chunk of `range(count)`, in order."""
-    threads = min(os.cpu_count() or 1, 8)
-    if threads == 1 or count < 2 * _SMALLEST:
+    if _threads() == 1 or count < 2 * _SMALLEST:
         return [kernel(0, count, *arrays)] if count else []
-    chunks = min(threads * _CHUNKS_PER_THREAD, count // _SMALLEST)
-    bounds = [count * part // chunks for part in range(chunks + 1)]
+    with many_over_rows() as over:
+        return over(kernel, count, *arrays)
+
+
+@contextmanager
+def many_over_rows() -> Iterator[Callable[..., list[Any]]]:
+    """`over_rows` for hundreds of short calls: the threads are made once."""
+    threads = _threads()
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(kernel, low, high, *arrays) for low, high in pairwise(bounds)]
-        return [future.result() for future in futures]
+
+        def over(kernel: Callable[..., Any], count: int, *arrays: Any) -> list[Any]:
+            chunks = min(threads * _CHUNKS_PER_THREAD, count // _SMALLEST)
+            if threads == 1 or chunks < 2:
+                return [kernel(0, count, *arrays)] if count else []
+            bounds = [count * part // chunks for part in range(chunks + 1)]
+            futures = [pool.submit(kernel, low, high, *arrays) for low, high in pairwise(bounds)]
+            return [future.result() for future in futures]
+
+        yield over
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, 8)

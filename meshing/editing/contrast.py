@@ -63,5 +63,5 @@ def _told(values: Voxels, markers: Labels, number: int) -> tuple[npt.NDArray[np.
             near = place.copy()
             near[axis] += np.where(near[axis] + 1 < count, 1, -1)
             steps.append(np.abs(values[tuple(near)] - here))
-    noise = 1.4826 * float(np.median(np.concatenate(steps))) / np.sqrt(2.0) if steps else 0.0
+    noise = 1.4826 / 2.0**0.5 * float(np.median(np.concatenate(steps))) if steps else 0.0
     return here, noise

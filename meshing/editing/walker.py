@@ -13,6 +13,7 @@ for elliptic problems, Numer. Math. 75, 1996.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ from meshing.editing.patch import LabelPatch, measured, spacing_of
 from meshing.editing.turning import turning_of
 from meshing.progress import Progress, part, silent
 from meshing.segmentation import Labels
-from meshing.threads import kernel, over_rows
+from meshing.threads import kernel, many_over_rows, over_rows
 from meshing.volume import Volume, Voxels
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
@@ -48,6 +49,8 @@ _ROUNDS = {"exact": 2000, "coarsest": 400, "whole": 50, "band": 20}
 _ENOUGH = {"exact": 1e-5, "coarsest": 1e-3, "whole": 1e-3, "band": 1e-3}
 """Of the first residual: at a thousandth probabilities are right to about two hundredths."""
 _LEAST_WEIGHT = 1e-6
+_ALONE = 60_000
+"""Voxels up to which threads cost more than they save."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,61 +219,72 @@ def _claim(
 
 
 class _System:
-    """The equations of the free voxels: each is the mean of its neighbours, weighted by likeness."""
+    """The equations of the free voxels: each is the mean of its neighbours, weighted by likeness.
+
+    Free voxels are numbered through, so that what the solver goes over lies close together. One number more stands for
+    all that is held.
+    """
 
     def __init__(self, ground: _Ground, at: npt.NDArray[np.int32]) -> None:
-        count, shape = len(at), ground.values.shape
-        padded = tuple(n + 2 for n in shape)
-        self._at, self._place = at, np.empty(count, np.int32)
-        self._steps, self._unpadded = neighbour_steps(padded), neighbour_steps(shape)
-        self._weights, self._whole = np.empty((count, 6), np.float32), np.empty(count, np.float32)
+        count = len(at)
+        self._at, self._steps = at, neighbour_steps(ground.values.shape)
+        self._near, self._weights = np.empty((count, 6), np.int32), np.empty((count, 6), np.float32)
+        self._whole = np.empty(count, np.float32)
+        numbers = np.zeros(ground.values.shape, np.int32, order="F")  # pages that nothing is written to cost nothing
+        over_rows(_number, count, at, numbers.ravel(order="F"))
         shortest = min(ground.spacing_mm)
         scale = np.repeat((shortest / np.asarray(ground.spacing_mm)) ** 2, 2).astype(np.float32)
-        room, made = ground.open.view(np.uint8), (self._place, self._weights, self._whole)
-        over_rows(_weigh, count, at, ground.values, room, scale, np.float32(ground.beta), made)
-        self._field = np.zeros(int(np.prod(padded)), np.float32)  # pages that nothing is written to cost nothing
+        voxels = ground.values, ground.open.view(np.uint8), numbers
+        over_rows(_weigh, count, at, voxels, scale, np.float32(ground.beta), (self._near, self._weights, self._whole))
 
     def solve(self, chance: Float32Array, effort: str, progress: Progress) -> None:
         """Conjugate gradients, preconditioned by the diagonal, from what `chance` holds; in place."""
-        count = len(self._at)
-        if not count:
+        if not len(self._at):
             return
-        flat, field = chance.reshape(-1, order="F"), self._field
-        found, pushed, way, residual = (np.zeros(count, np.float32) for _ in range(4))
+        if len(self._at) <= _ALONE:
+            self._solve(chance, effort, lambda kernel, count, *arrays: [kernel(0, count, *arrays)], progress)
+            return
+        with many_over_rows() as over:
+            self._solve(chance, effort, over, progress)
+
+    def _solve(self, chance: Float32Array, effort: str, over: Callable[..., list[Any]], progress: Progress) -> None:
+        count, flat = len(self._at), chance.reshape(-1, order="F")
+        found, pushed, residual = (np.zeros(count, np.float32) for _ in range(3))
+        way = np.zeros(count + 1, np.float32)
         made = found, residual
-        power = first = sum(over_rows(_begin, count, self._at, self._unpadded, self._weights, self._whole, flat, made))
+        power = first = sum(over(_begin, count, self._at, self._steps, self._weights, self._whole, flat, made))
         share = np.float32(0.0)
         for step in range(_ROUNDS[effort]):
             if power <= _ENOUGH[effort] ** 2 * first or power <= 1e-14:
                 break
             progress(min(0.99, step / _ROUNDS[effort]), "walking")
-            over_rows(_turn, count, self._place, residual, self._whole, way, field, share)
-            steep = sum(over_rows(_apply, count, self._place, self._steps, self._weights, field, pushed))
+            over(_turn, count, residual, self._whole, way, share)
+            steep = sum(over(_apply, count, self._near, self._weights, way, pushed))
             length = np.float32(power / max(steep, 1e-30))
             before = power
-            power = sum(over_rows(_step, count, pushed, way, self._whole, found, residual, length))
+            power = sum(over(_step, count, pushed, way, self._whole, found, residual, length))
             share = np.float32(power / before)
-        over_rows(_finish, count, self._at, self._place, found, flat, field)
+        over(_finish, count, self._at, found, flat)
+
+
+@kernel
+def _number(first: int, last: int, at: npt.NDArray[np.int32], numbers: npt.NDArray[np.int32]) -> None:
+    """Free voxels from 1, the others 0."""
+    for number in range(first, last):
+        numbers[at[number]] = number + 1
 
 
 @kernel
 def _weigh(
-    first: int,
-    last: int,
-    at: npt.NDArray[np.int32],
-    values: Voxels,
-    room: npt.NDArray[np.uint8],
-    scale: Float32Array,
-    beta: np.float32,
-    made: Any,
+    first: int, last: int, at: npt.NDArray[np.int32], voxels: Any, scale: Float32Array, beta: np.float32, made: Any
 ) -> None:
-    """Where each free voxel lies with a border of one, the weights of its neighbours, and their sum."""
-    place, weights, whole = made
+    """The neighbours of each free voxel, their weights, and the sum of these."""
+    values, room, numbers = voxels
+    nears, weights, whole = made
     x_count, y_count, z_count = values.shape
     for number in range(first, last):
         x, row = at[number] % x_count, at[number] // x_count
         y, z = row % y_count, row // y_count
-        place[number] = x + 1 + (x_count + 2) * (y + 1 + (y_count + 2) * (z + 1))
         here = np.float32(values[x, y, z])
         total = np.float32(0.0)
         for way in range(6):
@@ -278,11 +292,13 @@ def _weigh(
             i = x + (step if way < 2 else 0)
             j = y + (step if 2 <= way < 4 else 0)
             k = z + (step if way >= 4 else 0)
-            weight = np.float32(0.0)
+            weight, near = np.float32(0.0), 0
             if 0 <= i < x_count and 0 <= j < y_count and 0 <= k < z_count and room[i, j, k]:
                 away = np.float32(values[i, j, k]) - here
                 weight = scale[way] * (np.exp(-beta * away * away) + np.float32(_LEAST_WEIGHT))
+                near = numbers[i, j, k]
             weights[number, way] = weight
+            nears[number, way] = near - 1 if near else len(at)
             total += weight
         whole[number] = max(total, np.float32(_LEAST_WEIGHT))
 
@@ -313,27 +329,10 @@ def _begin(
 
 
 @kernel
-def _finish(
-    first: int,
-    last: int,
-    at: npt.NDArray[np.int32],
-    place: npt.NDArray[np.int32],
-    found: Float32Array,
-    chance: Float32Array,
-    field: Float32Array,
-) -> None:
-    """What was found goes where it belongs; the field is empty again."""
-    for number in range(first, last):
-        chance[at[number]] = min(max(found[number], np.float32(0.0)), np.float32(1.0))
-        field[place[number]] = 0.0
-
-
-@kernel
 def _apply(
     first: int,
     last: int,
-    at: npt.NDArray[np.int32],
-    steps: npt.NDArray[np.int64],
+    near: npt.NDArray[np.int32],
     weights: Float32Array,
     field: Float32Array,
     pushed: Float32Array,
@@ -341,11 +340,10 @@ def _apply(
     """The weighted sum of differences from the neighbours; gives its product with the field."""
     product = 0.0
     for number in range(first, last):
-        voxel = at[number]
-        here = field[voxel]
+        here = field[number]
         total = np.float32(0.0)
         for way in range(6):
-            total += weights[number, way] * (here - field[voxel + steps[way]])
+            total += weights[number, way] * (here - field[near[number, way]])
         pushed[number] = total
         product += total * here
     return product
@@ -374,16 +372,14 @@ def _step(
 
 @kernel
 def _turn(
-    first: int,
-    last: int,
-    at: npt.NDArray[np.int32],
-    residual: Float32Array,
-    whole: Float32Array,
-    way: Float32Array,
-    field: Float32Array,
-    share: np.float32,
+    first: int, last: int, residual: Float32Array, whole: Float32Array, way: Float32Array, share: np.float32
 ) -> None:
     """The next way: downhill, and a share of the last one."""
     for number in range(first, last):
         way[number] = residual[number] / whole[number] + share * way[number]
-        field[at[number]] = way[number]
+
+
+@kernel
+def _finish(first: int, last: int, at: npt.NDArray[np.int32], found: Float32Array, chance: Float32Array) -> None:
+    for number in range(first, last):
+        chance[at[number]] = min(max(found[number], np.float32(0.0)), np.float32(1.0))
