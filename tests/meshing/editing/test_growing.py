@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,15 +13,12 @@ from meshing.editing.fronts import Ground, settled
 from meshing.editing.labelling import grown_from_seeds, watershed
 from meshing.editing.levelset import LevelSet, level_set
 from meshing.editing.marching import marched, marching_box
-from meshing.editing.margins import with_margin
 from meshing.editing.patch import box_shape, empty_patch, label_patch_of, patch_of
-from meshing.editing.smoothing import smoothed, smoothed_together
 from meshing.editing.thresholds import Range, in_range, masked_by_range, range_at
 from meshing.editing.walker import random_walker
 from meshing.errors import SegmentationError
-from meshing.progress import Cancelled, Progress, silent
 from meshing.volume import Volume
-from tests.meshing.editing.drawings import at, ball, ball_patch, dice, marked, radius_of, room, scanned
+from tests.meshing.editing.drawings import at, ball, ball_patch, dice, marked, radius_of, room, scanned, two_organs
 from tests.shapes import centres, storage_orders, upright_grid
 
 GRID = room(60.0, (1.0, 1.0, 1.5))
@@ -233,15 +229,9 @@ def test_floods_are_those_of_scikit_image() -> None:
 Labeller = Callable[..., object]
 
 
-def _two_organs(shape_mm: float = 60.0, noise: float = 12.0) -> tuple[Volume, dict[int, np.ndarray]]:
-    grid = room(shape_mm, (1.0, 1.0, 1.5))
-    one, other = ball(grid, 12.0, l=-10.0), ball(grid, 11.0, l=11.0)
-    return scanned(grid, [(one, 100.0), (other, 160.0)], noise=noise), {1: one & ~other, 2: other}
-
-
 @pytest.mark.parametrize("verb", ["grow", "watershed", "walker"])
-def test_two_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
-    volume, truth = _two_organs()
+def testtwo_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
+    volume, truth = two_organs()
     grid = volume.grid
     around = ~ball(grid, 27.0)
     seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 2: ball(grid, 4.0, l=12.0), 3: around})
@@ -258,7 +248,7 @@ def test_two_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
 
 
 def test_coarse_to_fine_agrees_with_every_voxel() -> None:
-    volume, truth = _two_organs(110.0)  # 1.2 million voxels: above the limit of fronts, below that of the walker
+    volume, truth = two_organs(110.0)  # 1.2 million voxels: above the limit of fronts, below that of the walker
     grid = volume.grid
     seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 2: ball(grid, 4.0, l=12.0), 3: ~ball(grid, 50.0)})
     quick, slow = (grown_from_seeds(volume, seeds, exact=exact) for exact in (False, True))
@@ -309,42 +299,8 @@ def test_the_contrast_of_seeds_without_noise_is_their_range() -> None:
     assert random_walker(flat, seeds).contrast == pytest.approx(100.0)
 
 
-def _verbs_of_160() -> dict[str, Callable[[Progress], object]]:
-    grid = upright_grid((160, 160, 160), (1.0, 1.0, 1.0))
-    organ, middle = ball(grid, 40.0), at(grid)
-    volume = scanned(grid, [(organ, 100.0)], noise=10.0)
-    seeds = marked(grid, {1: ball(grid, 12.0), 2: ~ball(grid, 70.0)})
-    drawn = ball_patch(grid, 40.0)
-    box = marching_box(grid, [middle], 50.0)
-    speed = edge_speed(volume, box, steepness=15.0)
-    return {
-        "region growing": lambda heard: region_grown(volume, [middle], Range(50, 150), progress=heard),
-        "grow from seeds": lambda heard: grown_from_seeds(volume, seeds, progress=heard),
-        "watershed": lambda heard: watershed(volume, seeds, progress=heard),
-        "walker": lambda heard: random_walker(volume, seeds, progress=heard),
-        "fast marching": lambda heard: marched(grid, [middle], speed, 50.0, progress=heard),
-        "level set": lambda heard: level_set(volume, ball_patch(grid, 20.0), LevelSet(15.0), progress=heard),
-        "margin": lambda heard: with_margin(drawn, 5.0, progress=heard),
-        "closing": lambda heard: smoothed(drawn, "closing", 3.0, progress=heard),
-        "opening": lambda heard: smoothed(drawn, "opening", 3.0, progress=heard),
-        "gaussian": lambda heard: smoothed(drawn, "gaussian", 2.0, progress=heard),
-        "median": lambda heard: smoothed(drawn, "median", 2.0, progress=heard),
-        "together": lambda heard: smoothed_together(seeds, 2.0, progress=heard),
-    }
-
-
-def test_no_verb_is_silent_for_long() -> None:
-    """What is heard seldom can only be stopped late; the bound is for busy machines."""
-    for name, verb in _verbs_of_160().items():
-        verb(silent)  # compiles
-        times = [time.perf_counter()]
-        verb(lambda fraction, doing: times.append(time.perf_counter()))  # noqa: B023
-        times.append(time.perf_counter())
-        assert np.diff(times).max() < 1.0, name
-
-
 def test_one_label_alone_is_refused() -> None:
-    volume, _ = _two_organs()
+    volume, _ = two_organs()
     seeds = marked(volume.grid, {4: ball(volume.grid, 4.0)})
     for verb in (grown_from_seeds, watershed, random_walker):
         with pytest.raises(SegmentationError, match="label 4 alone"):
@@ -368,39 +324,6 @@ def test_a_level_set_that_leaks_says_that_it_reached_its_limit() -> None:
     assert found.reaches_limit
     with pytest.raises(SegmentationError, match="starts from nothing"):
         level_set(volume, empty_patch(GRID), LevelSet(20.0))
-
-
-def test_every_slow_verb_can_be_stopped() -> None:
-    volume, _ = _two_organs()
-    grid = volume.grid
-    seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 3: ~ball(grid, 27.0)})
-    box = marching_box(grid, [at(grid)], 20.0)
-
-    def stop(fraction: float, doing: str) -> None:
-        raise Cancelled
-
-    verbs: list[Callable[[], object]] = [
-        lambda: region_grown(volume, [at(grid, l=-11.0)], Range(50, 150), progress=stop),
-        lambda: marched(grid, [at(grid)], np.ones(box_shape(box), np.float32), 20.0, progress=stop),
-        lambda: grown_from_seeds(volume, seeds, progress=stop),
-        lambda: watershed(volume, seeds, progress=stop),
-        lambda: random_walker(volume, seeds, progress=stop),
-        lambda: level_set(volume, ball_patch(grid, 8.0), LevelSet(20.0), progress=stop),
-    ]
-    for verb in verbs:
-        with pytest.raises(Cancelled):
-            verb()
-
-
-def test_a_level_set_stops_in_the_middle() -> None:
-    volume, _ = _two_organs()
-
-    def stop_half_way(fraction: float, doing: str) -> None:
-        if fraction > 0.5:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        level_set(volume, ball_patch(volume.grid, 8.0), LevelSet(20.0), progress=stop_half_way)
 
 
 @pytest.mark.parametrize("order", range(1, 48, 2))
