@@ -1,7 +1,7 @@
 """Trains the small ONNX model of the tests on varied phantoms. It knows phantoms and no patient.
 
-    python -m venv /tmp/training && /tmp/training/bin/pip install --editable . torch==2.13.0 onnx
-    /tmp/training/bin/python -m tools.train_phantom_model tests/meshing/ai/models/phantom_abdomen.onnx
+    python -m venv FOLDER && FOLDER/bin/pip install --editable . torch==2.13.0 onnx
+    FOLDER/bin/python -m tools.train_phantom_model tests/meshing/ai/models/phantom_abdomen.onnx
 
 A 3D U-Net of 62 thousand weights at 6 mm learns liver, spleen and both kidneys from the phantoms of seeds 0 to 59;
 seeds from 1000 on are held out for tests. The committed one had 700 steps, then 300 of 500 more (`--from`). Seeds are
