@@ -105,7 +105,7 @@ def _drawing(command: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="PATH",
-        help="ONNX file with its .toml, nnU-Net folder or MONAI bundle (folders run their author's code), in its own process",
+        help="ONNX file with its .toml, nnU-Net folder or MONAI bundle (these run their author's code); apart from us",
     )
     command.add_argument(
         "--model-seconds",
