@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,13 +13,11 @@ from meshing.editing.fronts import Ground, settled
 from meshing.editing.labelling import grown_from_seeds, watershed
 from meshing.editing.levelset import LevelSet, level_set
 from meshing.editing.marching import marched, marching_box
-from meshing.editing.margins import with_margin
 from meshing.editing.patch import box_shape, empty_patch, label_patch_of, patch_of
-from meshing.editing.smoothing import smoothed, smoothed_together
 from meshing.editing.thresholds import Range, in_range, masked_by_range, range_at
 from meshing.editing.walker import random_walker
 from meshing.errors import SegmentationError
-from meshing.progress import Cancelled, Progress, silent
+from meshing.progress import Cancelled
 from meshing.volume import Volume
 from tests.meshing.editing.drawings import at, ball, ball_patch, dice, marked, radius_of, room, scanned
 from tests.shapes import centres, storage_orders, upright_grid
@@ -264,83 +261,6 @@ def test_coarse_to_fine_agrees_with_every_voxel() -> None:
     quick, slow = (grown_from_seeds(volume, seeds, exact=exact) for exact in (False, True))
     for label in truth:
         assert dice(quick.of(label).mask, slow.of(label).mask) > 0.97
-
-
-def test_the_walker_solves_the_equations_of_scikit_image() -> None:
-    from skimage.segmentation import random_walker as theirs
-
-    grid = room(30.0, (1.0, 1.0, 1.0))
-    volume = scanned(grid, [(ball(grid, 9.0), 100.0)], noise=15.0)
-    seeds = marked(grid, {1: ball(grid, 3.0), 2: ~ball(grid, 13.0)})
-    # Theirs goes by the range of brightness: the same weights, said in our contrast.
-    whole = float(np.subtract(*np.percentile(volume.voxels[::3, ::3, ::3], [99.5, 0.5])))
-    contrast = random_walker(volume, seeds, margin_mm=100.0).contrast
-    ours = random_walker(volume, seeds, beta=90.0 * (contrast / whole) ** 2, margin_mm=100.0, exact=True)
-    values = volume.voxels.astype(np.float64) / whole
-    markers = seeds.labels.astype(np.int32)
-    asked = theirs(
-        values, markers, beta=90.0 * 10 * values.std(), mode="cg_j", tol=1e-6, return_full_prob=True, prob_tol=0.1
-    )
-    assert (
-        np.abs(ours.probability - asked.max(axis=0)).max() < 0.005
-    )  # where walkers hardly come, single precision tells
-    usual = theirs(values, markers, beta=130.0 * 10 * values.std(), mode="cg_j", tol=1e-6, prob_tol=0.1)
-    assert dice(random_walker(volume, seeds, margin_mm=100.0).labels.of(1).mask, usual == 1) > 0.99
-
-
-@pytest.mark.parametrize(("low", "high", "noise"), [(40.0, 110.0, 12.0), (300.0, 900.0, 30.0)])
-def test_the_walker_needs_no_other_beta_for_air_in_the_box(low: float, high: float, noise: float) -> None:
-    """Tissues of a CT and of an MR beside air of −1000, which is a seed's background too."""
-    grid = room(60.0, (1.0, 1.0, 1.5))
-    organ, body = ball(grid, 12.0), ball(grid, 24.0)
-    volume = scanned(grid, [(body, low), (organ, high)], background=-1000.0, noise=noise)
-    shell = ball(grid, 27.0) & ~ball(grid, 22.0)  # two fifths body, the rest air
-    found = random_walker(volume, marked(grid, {1: ball(grid, 4.0), 2: shell}))
-    assert dice(found.labels.of(1).whole(), organ) > 0.98
-    assert found.contrast == pytest.approx(max(high - low, 8.6 * noise), rel=0.2)  # walls widen steps
-
-
-def test_the_contrast_of_seeds_without_noise_is_their_range() -> None:
-    grid = room(30.0, (1.0, 1.0, 1.0))
-    volume = scanned(grid, [(ball(grid, 9.0), 100.0)])
-    seeds = marked(grid, {1: ball(grid, 3.0), 2: ~ball(grid, 13.0)})
-    assert random_walker(volume, seeds).contrast == pytest.approx(100.0)
-    flat = scanned(grid, [(ball(grid, 4.0), 100.0), (~ball(grid, 12.0), 100.0)])  # seeds that do not differ
-    assert random_walker(flat, seeds).contrast == pytest.approx(100.0)
-
-
-def _verbs_of_160() -> dict[str, Callable[[Progress], object]]:
-    grid = upright_grid((160, 160, 160), (1.0, 1.0, 1.0))
-    organ, middle = ball(grid, 40.0), at(grid)
-    volume = scanned(grid, [(organ, 100.0)], noise=10.0)
-    seeds = marked(grid, {1: ball(grid, 12.0), 2: ~ball(grid, 70.0)})
-    drawn = ball_patch(grid, 40.0)
-    box = marching_box(grid, [middle], 50.0)
-    speed = edge_speed(volume, box, steepness=15.0)
-    return {
-        "region growing": lambda heard: region_grown(volume, [middle], Range(50, 150), progress=heard),
-        "grow from seeds": lambda heard: grown_from_seeds(volume, seeds, progress=heard),
-        "watershed": lambda heard: watershed(volume, seeds, progress=heard),
-        "walker": lambda heard: random_walker(volume, seeds, progress=heard),
-        "fast marching": lambda heard: marched(grid, [middle], speed, 50.0, progress=heard),
-        "level set": lambda heard: level_set(volume, ball_patch(grid, 20.0), LevelSet(15.0), progress=heard),
-        "margin": lambda heard: with_margin(drawn, 5.0, progress=heard),
-        "closing": lambda heard: smoothed(drawn, "closing", 3.0, progress=heard),
-        "opening": lambda heard: smoothed(drawn, "opening", 3.0, progress=heard),
-        "gaussian": lambda heard: smoothed(drawn, "gaussian", 2.0, progress=heard),
-        "median": lambda heard: smoothed(drawn, "median", 2.0, progress=heard),
-        "together": lambda heard: smoothed_together(seeds, 2.0, progress=heard),
-    }
-
-
-def test_no_verb_is_silent_for_long() -> None:
-    """What is heard seldom can only be stopped late; the bound is for busy machines."""
-    for name, verb in _verbs_of_160().items():
-        verb(silent)  # compiles
-        times = [time.perf_counter()]
-        verb(lambda fraction, doing: times.append(time.perf_counter()))  # noqa: B023
-        times.append(time.perf_counter())
-        assert np.diff(times).max() < 1.0, name
 
 
 def test_one_label_alone_is_refused() -> None:
