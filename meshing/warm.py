@@ -8,10 +8,22 @@ from __future__ import annotations
 import compileall
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from meshing.case import Case
+from meshing.editing.edges import edge_speed
+from meshing.editing.flooding import region_grown
+from meshing.editing.labelling import grown_from_seeds, watershed
+from meshing.editing.levelset import LevelSet, level_set
+from meshing.editing.marching import marched, marching_box
+from meshing.editing.margins import with_margin
+from meshing.editing.patch import LabelPatch, whole_box
+from meshing.editing.smoothing import smoothed, smoothed_together
+from meshing.editing.thresholds import Range
+from meshing.editing.walker import random_walker
 from meshing.exporting.gltf import export_glb
 from meshing.extract import Extraction, extract
 from meshing.importing.labels.drawn import boxes_of
@@ -42,6 +54,31 @@ def warm() -> None:
         for kind in (np.int16, np.float32):
             voxels = np.asfortranarray(np.where(layer == 1, 300, 50).astype(kind))
             extract(blocks, image=Volume(voxels, blocks.grid, "CT", "HU"))
+            # Above a million voxels, where the work begins at half the resolution.
+            large = Grid((120, 120, 120), np.eye(4))
+            seeds = LabelPatch(large, whole_box(large), _six_fold(layer))
+            warm_verbs(Volume(_six_fold(voxels), large, "CT", "HU"), seeds)
+
+
+def _six_fold(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asfortranarray(array.repeat(6, 0).repeat(6, 1).repeat(6, 2))
+
+
+def warm_verbs(volume: Volume, seeds: LabelPatch) -> None:
+    """Runs the kernels of the slow editing verbs on a few voxels."""
+    grown_from_seeds(volume, seeds)
+    watershed(volume, seeds)
+    random_walker(volume, seeds)
+    drawn = seeds.of(1)
+    level_set(volume, drawn, LevelSet(10.0, most_steps=1))
+    with_margin(drawn, 1.0)
+    smoothed(drawn, "closing", 1.0)
+    smoothed(drawn, "gaussian", 1.0)
+    smoothed_together(seeds, 1.0)
+    middle = (42.0, 42.0, 42.0)
+    region_grown(volume, [middle], Range(200, 400))
+    box = marching_box(volume.grid, [middle], 4.0)
+    marched(volume.grid, [middle], edge_speed(volume, box, steepness=10.0), 4.0)
 
 
 if __name__ == "__main__":

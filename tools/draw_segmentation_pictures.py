@@ -51,6 +51,9 @@ COLOURS = [(240, 106, 96), (104, 200, 134), (108, 168, 250), (236, 188, 84), (19
 Point = tuple[float, float, float]
 
 
+MOST_BYTES = 120_000
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """Two label patches on one slice, and what to write under them."""
@@ -162,7 +165,7 @@ def grow_from_seeds() -> Shown:
 def walker() -> Shown:
     draft = scan("abdomen")
     seeds = upper_seeds(draft)
-    found = random_walker(draft.volume, seeds, beta=600.0, margin_mm=6.0).labels
+    found = random_walker(draft.volume, seeds, margin_mm=6.0).labels
     said = ("the same strokes", agreement(found))
     return Shown(draft, seeds, without_surroundings(found), said, UPPER)
 
@@ -402,8 +405,11 @@ def main() -> None:
     for name in sys.argv[2:] or VERBS:
         shown = VERBS[name]()
         file = PICTURES / f"{name}.png"
-        # 96 colours are enough for greys and six tints, and halve the file.
-        picture(shown).quantize(96, dither=Image.Dither.NONE).save(file, optimize=True)
+        # 96 colours are enough for greys and six tints, and halve the file; 56 where noise makes it large.
+        for colours in (96, 56):
+            picture(shown).quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
+            if file.stat().st_size < MOST_BYTES:
+                break
         print(f"{name}: {shown.captions[0]} | {shown.captions[1]} | {file.stat().st_size / 1000:.0f} kB")
 
 

@@ -33,7 +33,7 @@ def grown_from_seeds(
     """Every voxel given to the seed from which the path of least change of brightness comes.
 
     Paths are shortest ones over 256 grey levels, which is what "grow from seeds" (fast GrowCut) computes. Boxes above
-    3 million voxels are solved at half the resolution and again where labels meet, unless `exact`.
+    a million voxels are solved at half the resolution and again where labels meet, unless `exact`.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ In: a patch or a label patch and a size in mm; out: the same kind, with the volu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from meshing.editing.edges import blurred
 from meshing.editing.patch import LabelPatch, Patch, inside, label_boxes, spacing_of, widened
 from meshing.errors import SegmentationError
 from meshing.progress import Progress, silent
+from meshing.threads import kernel, over_rows
 from meshing.volume import Grid
 from meshing.voxels.upright import Mask, Spacing
 
@@ -67,7 +68,7 @@ def smoothed(patch: Patch, smoothing: Smoothing, size_mm: float, *, progress: Pr
     mask = patch.within(box)
     progress(0.0, "smoothing")
     if smoothing == "median":
-        mask = _majority(mask, spacing, size_mm)
+        mask = _majority(mask, spacing, size_mm, progress)
     elif smoothing == "gaussian":
         mask = np.asfortranarray(blurred(mask.view(np.uint8), spacing, size_mm) > 0.5)
     elif smoothing == "opening":
@@ -94,7 +95,7 @@ def smoothed_together(labels: LabelPatch, sigma_mm: float, *, progress: Progress
     box = widened(labels.box, labels.grid, 3 * sigma_mm)
     drawn = np.zeros([side.stop - side.start for side in box], labels.labels.dtype, order="F")
     drawn[inside(labels.box, box)] = labels.labels
-    best = blurred((drawn == 0).astype(np.float32), spacing, sigma_mm)
+    best = blurred((drawn == 0).view(np.uint8), spacing, sigma_mm)
     winner = np.zeros_like(drawn)
     offset = [a.start - b.start for a, b in zip(labels.box, box, strict=True)]
     whole = Grid(drawn.shape, labels.grid.voxel_to_patient)  # boxes count from the corner of `box`
@@ -102,14 +103,24 @@ def smoothed_together(labels: LabelPatch, sigma_mm: float, *, progress: Progress
         progress(number / len(boxes), "smoothing")
         i, j, k = (slice(s.start + o, s.stop + o) for s, o in zip(part_box, offset, strict=True))
         reach = widened((i, j, k), whole, 3 * sigma_mm)
-        share = blurred((drawn[reach] == label).astype(np.float32), spacing, sigma_mm)
-        wins = share > best[reach]
-        winner[reach][wins] = label
-        best[reach][wins] = share[wins]
+        share = blurred((drawn[reach] == label).view(np.uint8), spacing, sigma_mm)
+        progress((number + 0.5) / len(boxes), "smoothing")
+        over_rows(_claim, share.shape[1] * share.shape[2], share, best[reach], winner[reach], label)
     made = LabelPatch(labels.grid, box, winner)
     ml = labels.grid.voxel_volume_mm3 / 1000.0
     before, after = np.bincount(drawn.ravel(order="K")), np.bincount(winner.ravel(order="K"), minlength=max(boxes) + 1)
     return SmoothedTogether(made, {label: (float(before[label]) * ml, float(after[label]) * ml) for label in boxes})
+
+
+@kernel
+def _claim(first: int, last: int, share: Any, best: Any, winner: Any, label: int) -> None:
+    """Voxels where the share is larger than the best so far get the label."""
+    y_count = share.shape[1]
+    for row in range(first, last):
+        y, z = row % y_count, row // y_count
+        for x in range(share.shape[0]):
+            if share[x, y, z] > best[x, y, z]:
+                best[x, y, z], winner[x, y, z] = share[x, y, z], label
 
 
 def _refuse_size(size_mm: float) -> None:
@@ -117,11 +128,12 @@ def _refuse_size(size_mm: float) -> None:
         raise SegmentationError(f"a size of {size_mm:g} mm", where="smoothing", hint="give a size above 0 mm")
 
 
-def _majority(mask: Mask, spacing: Spacing, size_mm: float) -> Mask:
+def _majority(mask: Mask, spacing: Spacing, size_mm: float, progress: Progress) -> Mask:
     from scipy.ndimage import uniform_filter1d
 
     share = mask.astype(np.float32)
     for axis, step in enumerate(spacing):
+        progress(axis / 3, "smoothing")
         reach = int(size_mm / step + 1e-6)
         if reach:
             share = uniform_filter1d(share, 2 * reach + 1, axis, mode="nearest")

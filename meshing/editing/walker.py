@@ -1,7 +1,7 @@
 """Random walker: each voxel goes to the seed that a walker from there, who shuns steps of brightness, reaches first.
 
 In: a scan and seeds as a label patch; out: labels, and the probability of the one that won. The equations are Grady's,
-solved by conjugate gradients, first on blocks, whose solution the next finer level starts from. Boxes above 300,000
+solved by conjugate gradients, first on blocks, whose solution the next finer level starts from. Boxes above 3 million
 voxels are solved at their own resolution only in the band where labels meet, the probabilities around it held: there
 the labels follow the voxels, but what lies far from every border follows averages over blocks.
 
@@ -42,9 +42,9 @@ from meshing.voxels.upright import Float32Array, Mask, Spacing
 
 _COARSEST = 40_000
 """Voxels at which the work begins: few enough that every step of the solver is cheap."""
-_MOST_WHOLE = 300_000
+_MOST_WHOLE = 3_000_000
 """Voxels above which only the band is solved."""
-_ROUNDS = {"exact": 2000, "coarsest": 400, "whole": 50, "band": 20}
+_ROUNDS = {"exact": 2000, "coarsest": 400, "whole": 100, "band": 20}
 """Most steps of the solver."""
 _ENOUGH = {"exact": 1e-5, "coarsest": 1e-3, "whole": 1e-3, "band": 1e-3}
 """Of the first residual: at a thousandth probabilities are right to about two hundredths."""

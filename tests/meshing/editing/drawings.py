@@ -60,9 +60,3 @@ def radius_of(patch: Patch) -> float:
 
 def dice(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
-
-
-def two_organs(shape_mm: float = 60.0, noise: float = 12.0) -> tuple[Volume, dict[int, np.ndarray]]:
-    grid = room(shape_mm, (1.0, 1.0, 1.5))
-    one, other = ball(grid, 12.0, l=-10.0), ball(grid, 11.0, l=11.0)
-    return scanned(grid, [(one, 100.0), (other, 160.0)], noise=noise), {1: one & ~other, 2: other}

@@ -17,8 +17,9 @@ from meshing.editing.patch import box_shape, empty_patch, label_patch_of, patch_
 from meshing.editing.thresholds import Range, in_range, masked_by_range, range_at
 from meshing.editing.walker import random_walker
 from meshing.errors import SegmentationError
+from meshing.progress import Cancelled
 from meshing.volume import Volume
-from tests.meshing.editing.drawings import at, ball, ball_patch, dice, marked, radius_of, room, scanned, two_organs
+from tests.meshing.editing.drawings import at, ball, ball_patch, dice, marked, radius_of, room, scanned
 from tests.shapes import centres, storage_orders, upright_grid
 
 GRID = room(60.0, (1.0, 1.0, 1.5))
@@ -229,9 +230,15 @@ def test_floods_are_those_of_scikit_image() -> None:
 Labeller = Callable[..., object]
 
 
+def _two_organs(shape_mm: float = 60.0, noise: float = 12.0) -> tuple[Volume, dict[int, np.ndarray]]:
+    grid = room(shape_mm, (1.0, 1.0, 1.5))
+    one, other = ball(grid, 12.0, l=-10.0), ball(grid, 11.0, l=11.0)
+    return scanned(grid, [(one, 100.0), (other, 160.0)], noise=noise), {1: one & ~other, 2: other}
+
+
 @pytest.mark.parametrize("verb", ["grow", "watershed", "walker"])
-def testtwo_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
-    volume, truth = two_organs()
+def test_two_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
+    volume, truth = _two_organs()
     grid = volume.grid
     around = ~ball(grid, 27.0)
     seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 2: ball(grid, 4.0, l=12.0), 3: around})
@@ -248,7 +255,7 @@ def testtwo_organs_come_out_of_a_stroke_in_each(verb: str) -> None:
 
 
 def test_coarse_to_fine_agrees_with_every_voxel() -> None:
-    volume, truth = two_organs(110.0)  # 1.2 million voxels: above the limit of fronts, below that of the walker
+    volume, truth = _two_organs(110.0)  # 1.2 million voxels: above the limit of fronts, below that of the walker
     grid = volume.grid
     seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 2: ball(grid, 4.0, l=12.0), 3: ~ball(grid, 50.0)})
     quick, slow = (grown_from_seeds(volume, seeds, exact=exact) for exact in (False, True))
@@ -256,51 +263,8 @@ def test_coarse_to_fine_agrees_with_every_voxel() -> None:
         assert dice(quick.of(label).mask, slow.of(label).mask) > 0.97
 
 
-def test_the_walker_solves_the_equations_of_scikit_image() -> None:
-    from skimage.segmentation import random_walker as theirs
-
-    grid = room(30.0, (1.0, 1.0, 1.0))
-    volume = scanned(grid, [(ball(grid, 9.0), 100.0)], noise=15.0)
-    seeds = marked(grid, {1: ball(grid, 3.0), 2: ~ball(grid, 13.0)})
-    # Theirs goes by the range of brightness: the same weights, said in our contrast.
-    whole = float(np.subtract(*np.percentile(volume.voxels[::3, ::3, ::3], [99.5, 0.5])))
-    contrast = random_walker(volume, seeds, margin_mm=100.0).contrast
-    ours = random_walker(volume, seeds, beta=90.0 * (contrast / whole) ** 2, margin_mm=100.0, exact=True)
-    values = volume.voxels.astype(np.float64) / whole
-    markers = seeds.labels.astype(np.int32)
-    asked = theirs(
-        values, markers, beta=90.0 * 10 * values.std(), mode="cg_j", tol=1e-6, return_full_prob=True, prob_tol=0.1
-    )
-    assert (
-        np.abs(ours.probability - asked.max(axis=0)).max() < 0.005
-    )  # where walkers hardly come, single precision tells
-    usual = theirs(values, markers, beta=130.0 * 10 * values.std(), mode="cg_j", tol=1e-6, prob_tol=0.1)
-    assert dice(random_walker(volume, seeds, margin_mm=100.0).labels.of(1).mask, usual == 1) > 0.99
-
-
-@pytest.mark.parametrize(("low", "high", "noise"), [(40.0, 110.0, 12.0), (300.0, 900.0, 30.0)])
-def test_the_walker_needs_no_other_beta_for_air_in_the_box(low: float, high: float, noise: float) -> None:
-    """Tissues of a CT and of an MR beside air of −1000, which is a seed's background too."""
-    grid = room(60.0, (1.0, 1.0, 1.5))
-    organ, body = ball(grid, 12.0), ball(grid, 24.0)
-    volume = scanned(grid, [(body, low), (organ, high)], background=-1000.0, noise=noise)
-    shell = ball(grid, 27.0) & ~ball(grid, 22.0)  # two fifths body, the rest air
-    found = random_walker(volume, marked(grid, {1: ball(grid, 4.0), 2: shell}))
-    assert dice(found.labels.of(1).whole(), organ) > 0.98
-    assert found.contrast == pytest.approx(max(high - low, 8.6 * noise), rel=0.2)  # walls widen steps
-
-
-def test_the_contrast_of_seeds_without_noise_is_their_range() -> None:
-    grid = room(30.0, (1.0, 1.0, 1.0))
-    volume = scanned(grid, [(ball(grid, 9.0), 100.0)])
-    seeds = marked(grid, {1: ball(grid, 3.0), 2: ~ball(grid, 13.0)})
-    assert random_walker(volume, seeds).contrast == pytest.approx(100.0)
-    flat = scanned(grid, [(ball(grid, 4.0), 100.0), (~ball(grid, 12.0), 100.0)])  # seeds that do not differ
-    assert random_walker(flat, seeds).contrast == pytest.approx(100.0)
-
-
 def test_one_label_alone_is_refused() -> None:
-    volume, _ = two_organs()
+    volume, _ = _two_organs()
     seeds = marked(volume.grid, {4: ball(volume.grid, 4.0)})
     for verb in (grown_from_seeds, watershed, random_walker):
         with pytest.raises(SegmentationError, match="label 4 alone"):
@@ -324,6 +288,39 @@ def test_a_level_set_that_leaks_says_that_it_reached_its_limit() -> None:
     assert found.reaches_limit
     with pytest.raises(SegmentationError, match="starts from nothing"):
         level_set(volume, empty_patch(GRID), LevelSet(20.0))
+
+
+def test_every_slow_verb_can_be_stopped() -> None:
+    volume, _ = _two_organs()
+    grid = volume.grid
+    seeds = marked(grid, {1: ball(grid, 4.0, l=-11.0), 3: ~ball(grid, 27.0)})
+    box = marching_box(grid, [at(grid)], 20.0)
+
+    def stop(fraction: float, doing: str) -> None:
+        raise Cancelled
+
+    verbs: list[Callable[[], object]] = [
+        lambda: region_grown(volume, [at(grid, l=-11.0)], Range(50, 150), progress=stop),
+        lambda: marched(grid, [at(grid)], np.ones(box_shape(box), np.float32), 20.0, progress=stop),
+        lambda: grown_from_seeds(volume, seeds, progress=stop),
+        lambda: watershed(volume, seeds, progress=stop),
+        lambda: random_walker(volume, seeds, progress=stop),
+        lambda: level_set(volume, ball_patch(grid, 8.0), LevelSet(20.0), progress=stop),
+    ]
+    for verb in verbs:
+        with pytest.raises(Cancelled):
+            verb()
+
+
+def test_a_level_set_stops_in_the_middle() -> None:
+    volume, _ = _two_organs()
+
+    def stop_half_way(fraction: float, doing: str) -> None:
+        if fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        level_set(volume, ball_patch(volume.grid, 8.0), LevelSet(20.0), progress=stop_half_way)
 
 
 @pytest.mark.parametrize("order", range(1, 48, 2))
