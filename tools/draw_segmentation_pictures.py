@@ -1,6 +1,6 @@
 """Draw `docs/pictures/segmentation/*.png`: every editing verb on a real scan, before and after.
 
-Usage: ``python tools/draw_segmentation_pictures.py FOLDER [NAME …]``, where FOLDER holds ct_dicom_lidc0314,
+Usage: ``python -m tools.draw_segmentation_pictures FOLDER [NAME …]``, where FOLDER holds ct_dicom_lidc0314,
 ct_abdomen_labels and mr_t1_head_dicom. Prints what each verb gave.
 """
 
@@ -15,42 +15,37 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-HERE = Path(__file__).resolve().parent
-PICTURES = HERE.parent / "docs" / "pictures" / "segmentation"
-sys.path.insert(0, str(HERE.parent))
+from meshing.editing.brush import stroke
+from meshing.editing.draft import Draft
+from meshing.editing.edges import edge_speed
+from meshing.editing.flooding import region_grown
+from meshing.editing.islands import islands_at
+from meshing.editing.labelling import grown_from_seeds, watershed
+from meshing.editing.levelset import LevelSet, level_set
+from meshing.editing.logical import minus
+from meshing.editing.marching import marched, marching_box
+from meshing.editing.margins import hollowed, with_margin
+from meshing.editing.patch import LabelPatch, Patch, label_patch_of
+from meshing.editing.scissors import Cut, cut_away
+from meshing.editing.slices import filled_between
+from meshing.editing.smoothing import smoothed, smoothed_together
+from meshing.editing.thresholds import Range, in_range, masked_by_range
+from meshing.editing.walker import random_walker
+from meshing.importing.labels import read_labels
+from meshing.importing.scan import import_scan
+from viewer.compose import PAGE, lay_region
+from viewer.contours import outline
+from viewer.lettering import write
+from viewer.scene import Region
+from viewer.slices import Plane, SliceView, fitted, letters, position_text, reslice
+from viewer.windows import Window, apply_window, automatic, presets
 
-from meshing.editing.brush import stroke  # noqa: E402
-from meshing.editing.draft import Draft  # noqa: E402
-from meshing.editing.edges import edge_speed  # noqa: E402
-from meshing.editing.flooding import region_grown  # noqa: E402
-from meshing.editing.islands import islands_at  # noqa: E402
-from meshing.editing.labelling import grown_from_seeds, watershed  # noqa: E402
-from meshing.editing.levelset import LevelSet, level_set  # noqa: E402
-from meshing.editing.logical import minus  # noqa: E402
-from meshing.editing.marching import marched, marching_box  # noqa: E402
-from meshing.editing.margins import hollowed, with_margin  # noqa: E402
-from meshing.editing.patch import LabelPatch, Patch, label_patch_of  # noqa: E402
-from meshing.editing.scissors import Cut, cut_away  # noqa: E402
-from meshing.editing.slices import filled_between  # noqa: E402
-from meshing.editing.smoothing import smoothed, smoothed_together  # noqa: E402
-from meshing.editing.thresholds import Range, in_range, masked_by_range  # noqa: E402
-from meshing.editing.walker import random_walker  # noqa: E402
-from meshing.importing.labels import read_labels  # noqa: E402
-from meshing.importing.scan import import_scan  # noqa: E402
-from viewer.compose import PAGE, lay_region  # noqa: E402
-from viewer.contours import outline  # noqa: E402
-from viewer.lettering import write  # noqa: E402
-from viewer.scene import Region  # noqa: E402
-from viewer.slices import Plane, SliceView, fitted, letters, position_text, reslice  # noqa: E402
-from viewer.windows import Window, apply_window, automatic, presets  # noqa: E402
-
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "segmentation"
 PANEL = (480, 372)
 FOOT, GAP, PX = 58, 8, 15
 LIGHT, SOFT, BLACK, SEED = (232, 236, 240), (178, 186, 194), (0, 0, 0), (255, 232, 120)
 COLOURS = [(240, 106, 96), (104, 200, 134), (108, 168, 250), (236, 188, 84), (196, 140, 240), (90, 206, 214)]
 Point = tuple[float, float, float]
-
-
 MOST_BYTES = 120_000
 
 

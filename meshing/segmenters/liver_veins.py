@@ -20,6 +20,7 @@ from meshing.progress import Progress, part
 from meshing.segmenters.body import BodySettings, find_body
 from meshing.segmenters.contrast import ContrastSettings, bright_parts, spine_of
 from meshing.segmenters.found import Found
+from meshing.voxels.curvature import curvature_across
 from meshing.voxels.morphology import (
     bounding_box,
     closed,
@@ -34,7 +35,6 @@ from meshing.voxels.morphology import (
     without_small,
 )
 from meshing.voxels.seeds import checked_seeds
-from meshing.voxels.tubes import tube_likeness
 from meshing.voxels.upright import Coarse, Float32Array, Mask, Upright, coarse, to_coarse, to_full
 
 WHERE = "preset ct-portal"
@@ -249,7 +249,7 @@ def _veins(liver: _Liver, settings: CtPortalSettings, progress: Progress) -> _Ve
         )
     above = ((values - np.float32(liver.tissue_hu)) / np.float32(step)).astype(np.float32)
     around = dilated(liver.mask, spacing, settings.liver.around_mm)
-    tubes = tube_likeness(above, spacing, wanted.scales_mm, around & (above > wanted.tube_wall), progress)
+    tubes = curvature_across(above, spacing, wanted.scales_mm, around & (above > wanted.tube_wall), progress)
     vein = around & ((above > wanted.wall) | ((tubes > wanted.tube) & (above > wanted.tube_wall)))
     vein &= above < 2.0  # bone and calcium beside the liver
     # The vena cava is less bright than the liver's veins, and noise makes a sponge of it at their threshold.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from meshing.plan import Point
 from meshing.progress import Progress, part, silent
 from meshing.vessels.follow import followed
-from meshing.vessels.grey import lumen_mask, tubeness
+from meshing.vessels.grey import lumen_mask
 from meshing.vessels.lumen import Lumen, lumen_of_mask, lumen_of_surface
 from meshing.vessels.nouns import Branch, Loop, Node, VesselTree, joined, routes
 from meshing.vessels.reformat import Reformat, straightened, stretched
@@ -47,7 +47,6 @@ __all__ = [
     "stretched",
     "tortuosity",
     "tree_of_lumen",
-    "tubeness",
     "vessel_tree",
 ]
 

@@ -1,16 +1,9 @@
-"""A lumen from grey values alone: grown from seeds to half the step to what is round it; how tube-like a place is.
+"""A lumen from grey values alone: grown from seeds to half the step to what is round it.
 
-In: a `Volume` and seeds in LPS mm. Out: a mask on its grid, or the tube-likeness at every voxel.
-
-References
-----------
-Frangi et al., "Multiscale vessel enhancement filtering", MICCAI (1998). Lindeberg, International Journal of Computer
-Vision 30 (1998): derivatives times sigma squared answer the same to a thin vessel as to a fat one.
+In: a `Volume` and seeds in LPS mm. Out: a mask on its grid.
 """
 
 from __future__ import annotations
-
-from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +17,6 @@ from meshing.voxels.seeds import brightness_at, checked_seeds
 from meshing.voxels.upright import Mask, to_storage, upright
 
 WHERE = "vessel from grey values"
-_ALPHA, _BETA = 0.5, 0.5
 _AROUND_MM = 4.0
 _ROUNDS = 4
 _LEAK_SHARE = 0.3
@@ -89,50 +81,3 @@ def _level_around(values: npt.NDArray[np.float32], grown: Mask, spacing: tuple[f
     near, part = values[box], grown[box]
     shell = dilated(part, spacing, _AROUND_MM) & ~dilated(part, spacing, 0.5 * _AROUND_MM)
     return float(np.median(near[shell])) if shell.any() else float(np.median(values))
-
-
-def tubeness(volume: Volume, radii_mm: tuple[float, ...], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
-    """How much every voxel looks like a bright tube of one of these radii, 0 to 1, shape `grid.shape`.
-
-    Second derivatives are multiplied by sigma squared, so that vessels of all radii answer alike; sigma is the radius
-    by √3, at which the answer of a tube with sharp edges is strongest.
-
-    Raises
-    ------
-    VesselError
-        If no radius is given, or one is not above 0.
-    """
-    if not radii_mm or min(radii_mm) <= 0.0:
-        raise VesselError(f"radii {radii_mm} mm", where=WHERE, hint="give radii above 0")
-    values = np.asarray(volume.voxels, np.float32)
-    best = np.zeros(values.shape, np.float32)
-    spacing = volume.grid.spacing_mm
-    for number, radius in enumerate(radii_mm):
-        progress(number / len(radii_mm), "looking for tubes")
-        np.maximum(best, _at_scale(values, spacing, radius / np.sqrt(3.0)), out=best)
-    top = float(best.max())
-    return best / np.float32(top) if top > 0.0 else best
-
-
-def _at_scale(
-    values: npt.NDArray[np.float32], spacing: npt.NDArray[np.float64], sigma_mm: float
-) -> npt.NDArray[np.float32]:
-    """Frangi's likeness of one scale, times the strength of the structure, not yet scaled."""
-    from scipy.ndimage import gaussian_filter
-
-    sigma = sigma_mm / spacing
-    hessian = np.empty((*values.shape, 3, 3), np.float32)
-    for a, b in combinations_with_replacement(range(3), 2):
-        order = [(axis == a) + (axis == b) for axis in range(3)]
-        second = gaussian_filter(values, sigma, order=order, mode="nearest") * (sigma_mm**2 / (spacing[a] * spacing[b]))
-        hessian[..., a, b] = hessian[..., b, a] = second
-    curved = np.linalg.eigvalsh(hessian)
-    curved = np.take_along_axis(curved, np.abs(curved).argsort(axis=-1), axis=-1)
-    least, middle, most = np.abs(curved[..., 0]), np.abs(curved[..., 1]), np.abs(curved[..., 2])
-    tiny = np.float32(1e-12)
-    plate, blob = middle / (most + tiny), least / (np.sqrt(middle * most) + tiny)
-    strength = np.sqrt(least**2 + middle**2 + most**2)
-    like = (1.0 - np.exp(-(plate**2) / (2 * _ALPHA**2))) * np.exp(-(blob**2) / (2 * _BETA**2)) * strength
-    is_bright = (curved[..., 1] < 0) & (curved[..., 2] < 0)
-    found: npt.NDArray[np.float32] = np.where(is_bright, like, 0.0).astype(np.float32)
-    return found

@@ -12,7 +12,7 @@ from meshing.phantoms import Phantom, phantom
 from meshing.progress import Cancelled
 from meshing.segmentation import Segmentation
 from meshing.segmenters.presets import segment
-from meshing.voxels.tubes import tube_likeness
+from meshing.voxels.curvature import curvature_across
 from meshing.voxels.ways import nearest_through
 from tests.meshing.segmenters.scans import Known, dice, orders, reordered
 
@@ -113,17 +113,17 @@ def test_tubes_of_every_radius_answer_alike(spacing: tuple[float, float, float])
     """In closed form a rod of contrast 1 answers (r/σ)² exp(−r²/2σ²)/2 on its axis: 1/e at σ = r/√2, whatever r is."""
     for radius in (1.5, 2.0, 3.0, 4.0):
         values, middle = rod(radius, spacing)
-        answer = tube_likeness(values, spacing, (radius / np.sqrt(2.0),), np.ones(values.shape, np.bool_))
+        answer = curvature_across(values, spacing, (radius / np.sqrt(2.0),), np.ones(values.shape, np.bool_))
         assert answer[middle] == pytest.approx(np.exp(-1.0), rel=0.08), radius
 
 
 def test_sheets_and_dark_tubes_do_not_answer() -> None:
     values, middle = rod(3.0, (0.5, 0.5, 0.5))
     everywhere = np.ones(values.shape, np.bool_)
-    assert tube_likeness(-values, (0.5, 0.5, 0.5), (2.0,), everywhere)[middle] == 0.0
+    assert curvature_across(-values, (0.5, 0.5, 0.5), (2.0,), everywhere)[middle] == 0.0
     sheet = np.zeros(values.shape, np.float32)
     sheet[middle[0] - 3 : middle[0] + 4] = 1.0
-    assert tube_likeness(sheet, (0.5, 0.5, 0.5), (2.0,), everywhere)[middle] == pytest.approx(0.0, abs=1e-3)
+    assert curvature_across(sheet, (0.5, 0.5, 0.5), (2.0,), everywhere)[middle] == pytest.approx(0.0, abs=1e-3)
 
 
 def test_the_nearest_seed_is_the_nearest_one_through_the_mask() -> None:

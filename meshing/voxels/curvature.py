@@ -20,7 +20,7 @@ from meshing.progress import Progress, silent
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
 
-def tube_likeness(
+def curvature_across(
     values: Float32Array,
     spacing_mm: Spacing,
     scales_mm: Sequence[float],
