@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,12 @@ def test_graders_with_numbers_meet_those_with_names(tmp_path: Path, capsys: pyte
         "kidney_right": 1.0,
         "pancreas": 1.0,
     }
+
+
+@pytest.mark.parametrize("name", [b"a\x1b[31mb.nii.gz", b"a\xe4.nii.gz"], ids=["escape", "latin-1"])
+def test_a_file_of_an_odd_name_gives_a_toml_file_that_is_read_again(tmp_path: Path, name: bytes) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    labels(tmp_path, NAMES).rename(odd)
+    names = tmp_path / "names.toml"
+    assert answer("labels", odd, "--write", names)["labels"]
+    assert tomllib.loads(names.read_text(encoding="utf-8"))["names"]["Lebr"] == "liver"

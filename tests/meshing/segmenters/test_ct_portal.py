@@ -11,6 +11,7 @@ from meshing.errors import SegmentationError
 from meshing.phantoms import Phantom, phantom
 from meshing.progress import Cancelled
 from meshing.segmentation import Segmentation
+from meshing.segmenters import liver_veins
 from meshing.segmenters.presets import segment
 from meshing.voxels.curvature import curvature_across
 from meshing.voxels.ways import nearest_through
@@ -139,3 +140,18 @@ def test_the_nearest_seed_is_the_nearest_one_through_the_mask() -> None:
     alone[10, :] = False
     cut = nearest_through(np.where(seeds == 1, 0, seeds), alone, np.ones(inside.shape, np.float32), (1.0, 1.0, 1.0))
     assert not cut[11:].any()
+
+
+def test_with_one_root_alone_nothing_is_parted() -> None:
+    markers = np.zeros((4, 4, 4), np.int32)
+    markers[1, 1, 1] = 1
+    with pytest.raises(SegmentationError, match="where the hepatic_vein leaves the liver was not found"):
+        liver_veins._both(markers)
+    markers[2, 2, 2] = 2
+    assert liver_veins._both(markers) is markers
+
+
+def test_more_than_two_seeds_are_refused() -> None:
+    seed = (0.0, 0.0, 0.0)
+    with pytest.raises(SegmentationError, match="3 seeds"):
+        segment(abdomen().volume, "ct-portal", seeds_mm=(seed, seed, seed))
