@@ -135,7 +135,28 @@ def grow(
             "the guesses agree on nothing", where=kind, hint="click once more inside, or give a box"
         )
     progress(0.95, "storing")
-    return _found(kind, mask, fine, scan, ground, (ballot, clicks, inside, prior))
+    found = _found(kind, mask, fine, scan, ground, (ballot, clicks, inside, prior))
+    if len(inside) == 1:
+        return found
+    first = replace(clicks, inside_mm=clicks.inside_mm[:1])
+    alone, _ = _ballot(ground, prior, (inside[:1], outside), barred, (kind, first, silent))
+    return _doubted(found, alone, [ground.cube_of(index) for index in inside])
+
+
+def _doubted(found: Found, alone: Vote, cubes: list[Index]) -> Found:
+    """The result, with a fact for every click that lies beyond what the first alone grows: it may be another organ."""
+    beyond = [number for number, cube in enumerate(cubes, start=1) if alone.share[tuple(cube)] <= _LEAST_SHARE]
+    if not beyond:
+        return found
+    alone_ml = alone.best.volume_ml
+    name, clicks = structure_for(found.kind).name.lower(), ", ".join(map(str, beyond))
+    text = (
+        f"{name}: click {clicks} lies beyond what the first grows "
+        f"alone, {alone_ml:.1f} ml, and was joined to it, {found.volume_ml:.1f} ml; look whether it is the same organ"
+    )
+    values = {"key": found.kind, "clicks": beyond, "alone_ml": alone_ml, "volume_ml": found.volume_ml}
+    low, high = found.volumes_ml
+    return replace(found, volumes_ml=(min(low, alone_ml), high), facts=(*found.facts, Fact("joined", text, values)))
 
 
 def refine(
