@@ -50,6 +50,14 @@ def halved_markers(markers: Labels) -> Labels:
     return highest
 
 
+def halved_least(values: Float32Array) -> Float32Array:
+    """The lowest of 2×2×2 values."""
+    least = np.full(_halves(values.shape), np.inf, np.float32, order="F")
+    for corner in np.ndindex(2, 2, 2):
+        np.minimum(least, _corner(values, corner), out=least)
+    return least
+
+
 def _corner(array: npt.NDArray[Any], corner: tuple[int, ...]) -> npt.NDArray[Any]:
     part = array[corner[0] :: 2, corner[1] :: 2, corner[2] :: 2]
     missing = [(0, whole - own) for whole, own in zip(_halves(array.shape), part.shape, strict=True)]

@@ -1,7 +1,7 @@
 """Level set: a surface that moves from a first guess to edges of the scan and stays smooth.
 
-In: a scan and a patch to start from; out: a patch, how far the volume changed, and whether it ran into its limit. The
-surface moves on at most a quarter of a million voxels; from more, on blocks, and is then interpolated to the voxels.
+In: a scan and a patch to start from; out: a patch, how far the volume changed, and whether it ran into its limit. Where
+voxels are many and fine the surface moves on blocks, each as slow as its slowest voxel: no edge is averaged away.
 
 References
 ----------
@@ -17,7 +17,7 @@ import numpy as np
 
 from meshing.editing.distances import distance_mm
 from meshing.editing.edges import blurred, gradient_magnitude, grey
-from meshing.editing.halving import doubled, doubled_values, halved_values
+from meshing.editing.halving import doubled, doubled_values, halved_least, halved_values
 from meshing.editing.patch import Patch, one_grid, spacing_of, widened
 from meshing.editing.turning import turning_of
 from meshing.errors import SegmentationError
@@ -26,7 +26,9 @@ from meshing.volume import Volume
 from meshing.voxels.morphology import from_image, to_image
 from meshing.voxels.upright import Float32Array, Mask, Spacing
 
-_MOST_VOXELS = 250_000
+_MOST_VOXELS = 500_000
+_COARSEST_MM = 2.0
+"""Blocks are no wider, however many: on wider ones a step leaps over an edge."""
 _SETTLED = 0.002
 """Root mean square change per step below which the surface stands still."""
 
@@ -104,13 +106,12 @@ def level_set(volume: Volume, start: Patch, settings: LevelSet, *, progress: Pro
     spacing = spacing_of(volume.grid)
     shapes = [first.shape]
     height, values = _height(first, spacing, part(progress, 0.0, 0.3)), grey(volume, box)
-    while height.size > _MOST_VOXELS:
-        height, values, spacing = halved_values(height), halved_values(values), doubled(spacing)
-        shapes.append(height.shape)
     steep = gradient_magnitude(blurred(values, spacing, settings.sigma_mm), spacing) / np.float32(settings.steepness)
-    height, steps, change = _moved(
-        height, np.reciprocal(1.0 + steep * steep), spacing, settings, part(progress, 0.3, 1.0)
-    )
+    speed = np.reciprocal(1.0 + steep * steep)
+    while height.size > _MOST_VOXELS and 2 * min(spacing) <= _COARSEST_MM:
+        height, speed, spacing = halved_values(height), halved_least(speed), doubled(spacing)
+        shapes.append(height.shape)
+    height, steps, change = _moved(height, speed, spacing, settings, part(progress, 0.3, 1.0))
     # The filter leaves the outermost layer alone: what touches the next one has come to the limit.
     near_limit = height < 0
     near_limit[2:-2, 2:-2, 2:-2] = False

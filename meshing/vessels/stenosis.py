@@ -10,7 +10,7 @@ against the normal vessel beyond the narrow place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +44,8 @@ class Stenosis:
     diameter_mm, area_mm2
         The least section: the diameter of a disc of its area.
     reference, reference_diameter_mm, reference_area_mm2, reference_from_mm
-        Where the reference was taken ("mean": the mean of both sides), what it measures, and the ways along the branch
+        Where the reference was taken ("mean": the mean of both sides; "distal" where that was asked for and only it is
+        there), what it measures, and the ways along the branch
         (start, end) of each stretch that it was averaged over.
     length_mm
         From where the vessel narrows to where it is wide again.
@@ -121,15 +122,15 @@ def stenosis_of(
     wide = np.array([section.diameter_mm for section in sections])
     least = _narrowest(arc, wide)
     sides = {"proximal": _side(arc, wide, least, -1), "distal": _side(arc, wide, least, 1)}
-    wanted = ("proximal", "distal") if reference == "mean" else (reference,)
-    for name in wanted:
-        if sides[name] is None:
-            raise VesselError(
-                f"no stretch {name} of the narrowest place, {arc[least]:.1f} mm along, of {arc[-1]:.1f} mm",
-                where=f"branch {branch}",
-                hint="take another reference: distal, proximal or mean",
-            )
-    chosen = [side for name in wanted if (side := sides[name]) is not None]
+    used = _references(sides, reference)
+    if not used:
+        raise VesselError(
+            f"no stretch for the reference {reference} of the narrowest place, {arc[least]:.1f} mm along, "
+            f"of {arc[-1]:.1f} mm",
+            where=f"branch {branch}",
+            hint="take another reference: distal, proximal or mean",
+        )
+    chosen = [side for name in used if (side := sides[name]) is not None]
     diameter = float(np.mean([np.median(wide[side]) for side in chosen]))
     ends = [sides["proximal"], sides["distal"]]
     start = float(arc[ends[0]].max()) if ends[0] is not None else float(arc[0])
@@ -144,7 +145,7 @@ def stenosis_of(
         float(arc[least]),
         float(wide[least]),
         sections[least].area_mm2,
-        reference,
+        "mean" if len(used) == 2 else used[0],
         diameter,
         float(np.pi * diameter**2 / 4.0),
         tuple((float(arc[side].min()), float(arc[side].max())) for side in chosen),
@@ -153,6 +154,13 @@ def stenosis_of(
         100.0 * (1.0 - ratio**2),
         100.0 * doubt,
     )
+
+
+def _references(sides: Mapping[str, FloatArray | None], reference: Reference) -> tuple[Reference, ...]:
+    """The sides to take; for the mean the distal one alone will do, but a vessel that only fades has none."""
+    wanted: tuple[Reference, ...] = ("proximal", "distal") if reference == "mean" else (reference,)
+    used = tuple(name for name in wanted if sides[name] is not None)
+    return used if used == wanted or used == ("distal",) else ()
 
 
 def _narrowest(arc: FloatArray, wide: FloatArray) -> int:

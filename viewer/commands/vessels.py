@@ -23,7 +23,7 @@ from viewer.commands.tables import table
 from viewer.scene import keys_of
 from viewer.words import word
 
-_LONG_ENOUGH = 6.0  # diameters of its own length that a branch needs to hold a narrow place and its reference
+_LONG_ENOUGH = 3.0  # diameters of its own length that a branch needs to hold a narrow place and its reference
 
 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:

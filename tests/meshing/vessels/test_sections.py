@@ -104,6 +104,17 @@ def test_a_flare_at_the_end_of_a_tapering_vessel_is_no_reference() -> None:
     assert not found.is_beyond_doubt
 
 
+def test_a_vessel_that_fades_towards_its_end_is_not_judged_and_a_narrow_start_is_by_what_follows() -> None:
+    arc = np.arange(0.0, 40.0, 0.4)
+    fading = np.where(arc < 30.0, 4.0, 4.0 - 0.3 * (arc - 30.0))
+    with pytest.raises(VesselError, match="no stretch for the reference mean"):
+        stenosis_of(_round(arc, fading), 0, reference="mean", wall_uncertainty_mm=0.1)
+    narrow = np.where(arc < 2.0, 2.0, 4.0)
+    found = stenosis_of(_round(arc, narrow), 0, reference="mean", wall_uncertainty_mm=0.1)
+    assert found.reference == "distal" and found.diameter_percent == pytest.approx(50.0, abs=1.0)
+    assert found.is_beyond_doubt
+
+
 def test_a_least_radius_is_known_to_half_a_voxel() -> None:
     arc = np.arange(0.0, 60.0, 0.5)
     wide = np.where(np.abs(arc - 30.0) < 3.0, 5.0, 6.0)
