@@ -1,4 +1,7 @@
-"""Ctrl-C that is not lost: compiled code may swallow the exception, so the next word of progress stops the work too."""
+"""Ctrl-C and SIGTERM that are not lost, and leave nothing behind.
+
+Compiled code may swallow the exception, so the next word of progress stops the work too.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,9 @@ def stoppable(progress: Progress) -> Iterator[Progress]:
             raise Cancelled
         progress(fraction, doing)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield told
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,7 +3,7 @@
     python -m meshing.ai.child FOLDER
 
 Whatever the function does here, its parent lives on: a crash, a hang or a full memory ends this process only. What it
-prints goes to a log. It ends by itself when its parent is gone.
+prints goes to a log. It ends by itself when its parent is gone, and takes the scan in the folder with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ Run = Callable[[Scan, dict[str, Any], Progress], Drawn]
 
 def main(folder: Path) -> None:
     scan, words = read_request(folder)
-    _end_with_parent()
+    _end_with_parent(folder)
     _limit(words["memory_bytes"], words["seconds"])
     try:
         drawn = found(words["runs"])(scan, words["options"], teller(folder))
@@ -57,11 +58,12 @@ def found(runs: str) -> Run:
     return run
 
 
-def _end_with_parent() -> None:
-    """The parent holds the other end of standard input; when it is gone, so is this process and what it started."""
+def _end_with_parent(folder: Path) -> None:
+    """The parent holds the other end of standard input; when it is gone, so are the scan, this process and its own."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
+        shutil.rmtree(folder, ignore_errors=True)
         if hasattr(os, "killpg"):
             os.killpg(0, signal.SIGKILL)
         os._exit(1)

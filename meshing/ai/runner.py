@@ -1,8 +1,8 @@
 """Runs a plug-in in a process of its own and judges what comes back.
 
 In: a volume and the name of a function. Out: a `Segmentation` on the volume's own grid, or a typed error. Neither torch
-nor any other library of a plug-in is ever loaded here. The exchange is a folder of the
-system's temporary one; it is removed in the end, but not when this process itself is killed.
+nor any other library of a plug-in is ever loaded here. The exchange is a folder that is removed in the end: here, or by
+the child when this process was killed.
 """
 
 from __future__ import annotations

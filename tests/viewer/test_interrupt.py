@@ -25,9 +25,12 @@ def test_swallowed_interrupt_stops_at_the_next_progress() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_interrupt_that_is_not_swallowed_comes_through() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_that_is_not_swallowed_comes_through(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), stoppable(silent):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
 
 
 def test_ignored_interrupts_stay_ignored() -> None:

@@ -189,7 +189,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_the_child_ends_and_takes_the_scan_with_it_when_its_parent_is_killed(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = (
         "import numpy as np\n"
@@ -206,10 +206,12 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
                 break
             time.sleep(0.1)
         found = [int(pid) for pid in pids.read_text().split()]
+        assert list(tmp_path.glob("anatomyxr-*/scan.npy"))
     finally:
         parent.kill()
         parent.wait()
     assert len(found) == 2 and all(is_gone(pid) for pid in found)
+    assert not list(tmp_path.glob("anatomyxr-*"))
 
 
 def test_progress_is_heard_and_never_falls() -> None:
