@@ -93,7 +93,7 @@ def test_a_leak_is_found_where_it_is_with_what_lies_beyond() -> None:
     leak = _dumbbell(2.5).leak
     assert leak is not None
     assert leak.at_mm[0] == pytest.approx(at(room(90.0, (1.0, 1.0, 1.5)))[0] - 3, abs=8)
-    assert leak.neck_mm2 == pytest.approx(np.pi * 2.5**2, rel=1.0)  # "good to a factor of two"
+    assert 0.5 <= leak.neck_mm2 / (np.pi * 2.5**2) <= 2.0  # "good to a factor of two"
     assert leak.beyond_ml == pytest.approx(4 / 3 * np.pi * 18**3 / 1000, rel=0.1)
     assert "ml lie beyond a neck" in leak.text()
 
